@@ -9,6 +9,7 @@ use super::output_files::{self, OutputError};
 use super::terminal::Stream;
 use crate::harness::report::html;
 use crate::harness::report::html::ReportError;
+use crate::harness::report::markdown;
 use crate::harness::report::metrics::{Label, MetricsError, append_csv, check_csv, write_json};
 use crate::harness::report::stored::read_run;
 
@@ -31,10 +32,13 @@ pub(super) struct ReportArgs {
     /// Also add the run as a row to this CSV file, in the format of Apache Otava
     #[arg(long, value_name = "FILE", env = "MINTBENCH_REPORT_OUT_CSV")]
     out_csv: Option<PathBuf>,
-    /// Measured version, in these files [default: the commit of this program]
+    /// Also write the run as a table in GitHub Markdown, for a comment on a pull request
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_REPORT_OUT_MARKDOWN")]
+    out_markdown: Option<PathBuf>,
+    /// Measured version, in the JSON and CSV files [default: the commit of this program]
     #[arg(long, value_name = "TEXT", env = "MINTBENCH_REPORT_OUT_COMMIT")]
     out_commit: Option<String>,
-    /// Branch of the version, in these files
+    /// Branch of the version, in the JSON and CSV files
     #[arg(long, value_name = "TEXT", env = "MINTBENCH_REPORT_OUT_BRANCH")]
     out_branch: Option<String>,
 }
@@ -46,6 +50,8 @@ pub(super) struct Exports<'a> {
     pub(super) json: Option<&'a Path>,
     /// CSV file for a row.
     pub(super) csv: Option<&'a Path>,
+    /// File for a table in Markdown.
+    pub(super) markdown: Option<&'a Path>,
     /// Name of the measured version.
     pub(super) label: Label,
 }
@@ -69,7 +75,11 @@ impl Exports<'_> {
     /// # Errors
     /// Returns [`WriteError`] when a file cannot be written, or when the CSV file has other columns.
     pub(super) fn check(&self) -> Result<(), WriteError> {
-        output_files::check(&[("out-json", self.json), ("out-csv", self.csv)])?;
+        output_files::check(&[
+            ("out-json", self.json),
+            ("out-csv", self.csv),
+            ("out-markdown", self.markdown),
+        ])?;
         Ok(self.csv.map_or(Ok(()), check_csv)?)
     }
 }
@@ -80,12 +90,13 @@ impl Exports<'_> {
 /// Returns [`WriteError`] when a file cannot be read or written.
 pub(super) fn write(folder: &Path, to: &Exports<'_>) -> Result<PathBuf, WriteError> {
     let path = html::write(folder)?;
-    if to.json.is_none() && to.csv.is_none() {
+    if to.json.is_none() && to.csv.is_none() && to.markdown.is_none() {
         return Ok(path);
     }
     let run = read_run(folder).map_err(ReportError::from)?;
     let run = run.ok_or_else(|| WriteError::Unfinished(folder.to_owned()))?;
     to.json.map_or(Ok(()), |path| write_json(&run, &to.label, path))?;
+    to.markdown.map_or(Ok(()), |path| markdown::write(&run, path))?;
     to.csv.map_or(Ok(()), |path| append_csv(&run, &to.label, path))?;
     Ok(path)
 }
@@ -94,7 +105,7 @@ pub(super) fn write(folder: &Path, to: &Exports<'_>) -> Result<PathBuf, WriteErr
 pub(super) fn main(args: &ReportArgs) -> Exit {
     let label = Label { commit: args.out_commit.clone(), branch: args.out_branch.clone() };
     let (json, csv) = (args.out_json.as_deref(), args.out_csv.as_deref());
-    let to = Exports { json, csv, label };
+    let to = Exports { json, csv, markdown: args.out_markdown.as_deref(), label };
     match to.check().and_then(|()| write(&args.dir, &to)) {
         Ok(path) => {
             let _ = Stream::Output.write(&format!("report    {}\n", path.display()));

@@ -87,7 +87,7 @@ impl ValueEnum for Protocol {
             }
             Self::Gce => "The Compute Engine metadata server",
             Self::Get => {
-                "A plain GET of the URL as it stands; any 2xx is a success, unless --expect says more"
+                "A plain request of the URL as it stands, a GET unless --method or --body say more; any 2xx is a success, unless --expect says more"
             }
             Self::Imds => "The Azure Instance Metadata Service",
             Self::OAuth2 => {

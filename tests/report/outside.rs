@@ -78,6 +78,7 @@ fn no_text_of_a_result_commands_a_terminal_whatever_reads_it() {
         &["report", &run, "--out-json", &at("n.json"), "--out-commit", EVIL, "--out-branch", EVIL],
         0,
     );
+    harmless_output(&["report", &run, "--out-markdown", &at("run.md")], 0);
     harmless_output(&["compare", &run, &other, "--html", &at("c.html")], 0);
     harmless_output(&["merge", &run, &other, "--out", &at("merged")], 4);
     harmless_output(&["report", &at("merged")], 0);
@@ -90,7 +91,9 @@ fn no_text_of_a_result_commands_a_terminal_whatever_reads_it() {
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert!(told.to_string().contains('\u{202e}'), "JSON keeps the text: {told}");
     }
-    for name in ["run/report.html", "c.html", "merged/report.html", "merged/run.json", "n.json"] {
+    for name in
+        ["run/report.html", "c.html", "merged/report.html", "merged/run.json", "n.json", "run.md"]
+    {
         harmless(name, &fs::read_to_string(copy.path(name)).unwrap());
     }
     assert!(fs::read_to_string(copy.path("c.html")).unwrap().contains("\\u{202e}"));

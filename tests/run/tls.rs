@@ -41,7 +41,7 @@ impl Secure {
     }
 }
 
-fn serve(certificate: CertificateDer<'static>, key: &KeyPair) -> String {
+fn settings(certificate: CertificateDer<'static>, key: &KeyPair) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -49,7 +49,11 @@ fn serve(certificate: CertificateDer<'static>, key: &KeyPair) -> String {
         .with_no_client_auth()
         .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
         .unwrap();
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+fn serve(certificate: CertificateDer<'static>, key: &KeyPair) -> String {
+    let config = settings(certificate, key);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let authority = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
@@ -164,4 +168,51 @@ fn the_other_scheme_is_named_where_a_server_speaks_it() {
     let run = run(&[&[wrong.as_str()], &SHORT[..]].concat());
     assert_eq!(run.output.status.code(), Some(1), "{}", run.stderr());
     assert!(run.json["notes"].to_string().contains("speaks TLS: write https://"), "{}", run.json);
+}
+
+/// Starts a server that answers one request on each of its first two connections, and sends these bytes in
+/// place of every further handshake.
+fn serve_then(bytes: &'static [u8], certificate: CertificateDer<'static>, key: &KeyPair) -> String {
+    let config = settings(certificate, key);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for (number, mut stream) in listener.incoming().map_while(Result::ok).enumerate() {
+            if number >= 2 {
+                drop(stream.read(&mut [0; 16 * 1024]));
+                drop(stream.write_all(bytes));
+                continue;
+            }
+            let mut stream =
+                StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+            std::thread::spawn(move || {
+                let mut piece = [0; 4096];
+                if let Ok(1..) = stream.read(&mut piece) {
+                    let answer =
+                        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+                    drop(stream.write_all(answer).and_then(|()| stream.flush()));
+                }
+            });
+        }
+    });
+    authority
+}
+
+#[test]
+fn a_handshake_that_fails_under_load_names_its_alert() {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    for (bytes, cause) in [
+        (&[21, 3, 3, 0, 2, 2, 40][..], "TLS alert: handshake_failure"),
+        (&[21, 3, 3, 0, 2, 2, 80], "TLS alert: internal_error"),
+        (b"", "TLS handshake: closed"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "TLS handshake: the answer is not TLS"),
+    ] {
+        let authority = serve_then(bytes, certificate.clone(), &key);
+        let target = format!("get+https://{authority}");
+        let run =
+            run(&[&["--target", &target, "--insecure", "--max-errors=1"], &SHORT[..]].concat());
+        assert_eq!(run.json["causes"], serde_json::json!({ cause: 23 }), "{}", run.stderr());
+    }
 }

@@ -4,6 +4,8 @@
 pub(crate) const SETTINGS_BYTES_MAX: u64 = 1 << 20;
 /// Keys, certificates, tokens and other secrets. The authorities of a whole system have 250 KB.
 pub(crate) const CREDENTIAL_BYTES_MAX: u64 = 1 << 20;
+/// The body of a request, of which each connection keeps a copy.
+pub(crate) const REQUEST_BODY_BYTES_MAX: u64 = 1 << 20;
 /// A world file: 100,000 VMs with their identities have about 30 MB, and TOML takes ten times as much memory.
 pub(crate) const WORLD_BYTES_MAX: u64 = 64 << 20;
 /// A trace: five million requests have about 100 MB.

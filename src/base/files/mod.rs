@@ -10,8 +10,8 @@ mod secret;
 mod write;
 
 pub(crate) use limits::{
-    CREDENTIAL_BYTES_MAX, RESULT_BYTES_MAX, SERIES_BYTES_MAX, SETTINGS_BYTES_MAX, TRACE_BYTES_MAX,
-    WORLD_BYTES_MAX,
+    CREDENTIAL_BYTES_MAX, REQUEST_BODY_BYTES_MAX, RESULT_BYTES_MAX, SERIES_BYTES_MAX,
+    SETTINGS_BYTES_MAX, TRACE_BYTES_MAX, WORLD_BYTES_MAX,
 };
 pub(crate) use read::{ReadError, open, read, read_text};
 pub(crate) use secret::{

@@ -5,7 +5,7 @@ use std::io;
 use rustls::CertificateError;
 
 /// Reason why a client cannot set up TLS with a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
     /// The certificate belongs to an authority that is not named as trusted.
     Authority,

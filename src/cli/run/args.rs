@@ -26,7 +26,7 @@ disturbance); 5 objective missed; 130 interrupted."
 )]
 pub(crate) struct RunArgs {
     /// Scenario: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a .toml file of
-    /// your own (docs/scenarios.md); or a URL to measure with plain GETs [default: steady]
+    /// your own (docs/scenarios.md); or a URL to measure with plain requests [default: steady]
     #[arg(
         id = "scenario",
         value_name = "SCENARIO|URL",
@@ -52,6 +52,10 @@ pub(crate) struct RunArgs {
     /// Length of the measured part, like 30s, for a scenario of one phase [default: the scenario's]
     #[arg(long, short, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_DURATION")]
     pub(super) duration: Option<Duration>,
+    /// End of the run after N requests of the measured part, for a scenario of one phase with one rate; with
+    /// the rate, this decides the length, so that --duration does not go with it
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..), env = "MINTBENCH_RUN_REQUESTS")]
+    pub(super) requests: Option<u64>,
     /// Load before the measured part [default: the scenario's]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_WARMUP")]
     pub(super) warmup: Option<Duration>,

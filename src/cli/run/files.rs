@@ -8,7 +8,7 @@ use crate::cli::exit::print_error;
 use crate::cli::report::{self, Exports, WriteError};
 use crate::harness::report::metrics::{Label, MetricsError};
 
-/// Files for tools that watch trends.
+/// Files for other tools: numbers for trends, and a table for a pull request.
 #[derive(Clone, Debug, Default, Args)]
 pub(super) struct OutputArgs {
     /// Also write the numbers of the run to this file, as a JSON list
@@ -17,7 +17,15 @@ pub(super) struct OutputArgs {
     /// Also add the run, if it is valid, as a row to this CSV file, in the format of Apache Otava
     #[arg(id = "out_csv", long = "out-csv", value_name = "FILE", env = "MINTBENCH_RUN_OUT_CSV")]
     csv: Option<PathBuf>,
-    /// Measured version, in these files [default: the commit of this program]
+    /// Also write the run as a table in GitHub Markdown, for a comment on a pull request
+    #[arg(
+        id = "out_markdown",
+        long = "out-markdown",
+        value_name = "FILE",
+        env = "MINTBENCH_RUN_OUT_MARKDOWN"
+    )]
+    markdown: Option<PathBuf>,
+    /// Measured version, in the JSON and CSV files [default: the commit of this program]
     #[arg(
         id = "out_commit",
         long = "out-commit",
@@ -25,7 +33,7 @@ pub(super) struct OutputArgs {
         env = "MINTBENCH_RUN_OUT_COMMIT"
     )]
     commit: Option<String>,
-    /// Branch of the version, in these files
+    /// Branch of the version, in the JSON and CSV files
     #[arg(
         id = "out_branch",
         long = "out-branch",
@@ -38,7 +46,8 @@ pub(super) struct OutputArgs {
 impl OutputArgs {
     fn exports(&self) -> Exports<'_> {
         let label = Label { commit: self.commit.clone(), branch: self.branch.clone() };
-        Exports { json: self.json.as_deref(), csv: self.csv.as_deref(), label }
+        let (json, csv) = (self.json.as_deref(), self.csv.as_deref());
+        Exports { json, csv, markdown: self.markdown.as_deref(), label }
     }
 
     /// Checks before the load that the files can be written.

@@ -6,6 +6,7 @@ mod first_argument;
 mod live_text;
 mod live_view;
 mod metrics_server;
+mod requests;
 mod result_paths;
 mod spec;
 
@@ -129,7 +130,9 @@ fn print_scenario(scenario: &Scenario) -> Result<Exit, RunError> {
 fn run(args: &RunArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, RunError> {
     let (scenario, target) = args.subject()?;
     let spec = args.spec(scenario, target.as_ref())?;
-    let Resolved { plan, notes, shortfall } = spec.resolve(&ProcessLimits::of_process())?;
+    let limits = ProcessLimits::of_process();
+    let spec = args.until_requests(spec, &limits)?;
+    let Resolved { plan, notes, shortfall } = spec.resolve(&limits)?;
     if let Some(shortfall) = shortfall {
         say(format_args!("warning: {shortfall}"));
     }

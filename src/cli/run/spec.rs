@@ -1,5 +1,7 @@
 //! Turns the flags of `mintbench run` into the definition of a run.
 
+use std::time::Duration;
+
 use super::args::RunArgs;
 use super::first_argument::FirstArgument;
 use crate::cli::target::{TargetError, TargetUrl};
@@ -15,6 +17,13 @@ pub(super) enum FlagError {
     Alg,
     #[error("`{scenario}` does not use --{flag}; leave it out")]
     Ignored { scenario: Scenario, flag: &'static str },
+    #[error("--requests and --duration both say when the run ends; leave one out")]
+    Ends,
+    #[error(
+        "--requests {requests} take {} at this rate, and a run takes 100ms to 24h; change --requests or --rate",
+        humantime::format_duration(*.length)
+    )]
+    Requests { requests: u64, length: Duration },
     #[error(
         "--{flag} says nothing of the phases of `{scenario}`; write it into a file of your own: {}",
         own_file(scenario)
@@ -86,6 +95,9 @@ impl RunArgs {
         let mut spec = RunSpec::read(scenario)?;
         self.check_ignored(&spec)?;
         self.check_phased(&spec)?;
+        if self.requests.is_some() && self.duration.is_some() {
+            return Err(FlagError::Ends);
+        }
         if let Some(target) = target {
             spec = spec.against(target.url.address);
         }
@@ -121,6 +133,9 @@ impl RunArgs {
         }
         if let Some(duration) = self.duration {
             spec = spec.lasting(duration);
+        }
+        if let Some(length) = self.expected_length(&spec) {
+            spec = spec.lasting(length);
         }
         if let Some(arrivals) = self.arrivals {
             spec = spec.spaced(arrivals);
@@ -168,6 +183,7 @@ impl RunArgs {
             ("callers", self.callers.is_some(), herd),
             ("rate", self.rate.is_some(), !herd),
             ("duration", self.duration.is_some(), !herd),
+            ("requests", self.requests.is_some(), !herd),
             ("warmup", self.warmup.is_some(), !herd),
             ("arrivals", self.arrivals.is_some(), !herd),
             ("changes", self.changes.is_some(), churn),
@@ -188,6 +204,7 @@ impl RunArgs {
         let flags = [
             ("rate", self.rate.is_some(), constant || herd),
             ("duration", self.duration.is_some(), single.is_some() || herd),
+            ("requests", self.requests.is_some(), constant || herd),
         ];
         match flags.into_iter().find(|(_, given, used)| *given && !used) {
             Some((flag, ..)) => Err(FlagError::Phased { scenario: spec.scenario.clone(), flag }),

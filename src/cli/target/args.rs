@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::error::TargetError;
 use crate::cli::secret_files::SecretFiles;
-use crate::harness::dialect::protocol::{ClientAuth, Expect, Protocol};
+use crate::harness::dialect::protocol::{ClientAuth, Expect, Method, Protocol};
 
 /// Protocol, credentials and trust of a target.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -60,8 +60,18 @@ pub(crate) struct TargetArgs {
     /// app-service: file with the value of `IDENTITY_HEADER`; the value itself may be in the variable below without its _FILE
     #[arg(long, value_name = "FILE", env = "MINTBENCH_RUN_IDENTITY_HEADER_FILE")]
     pub(crate) identity_header_file: Option<PathBuf>,
+    /// get: method of the requests [default: GET, or POST with a body]
+    #[arg(long, short = 'X', value_name = "METHOD", env = "MINTBENCH_RUN_METHOD")]
+    pub(crate) method: Option<Method>,
+    /// get: body of the requests (-d of curl); a form, unless a header says another Content-Type
+    #[arg(long, value_name = "TEXT", env = "MINTBENCH_RUN_BODY")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
+    pub(crate) body: Option<String>,
+    /// get: file with the body of the requests, which is sent as it is
+    #[arg(long, value_name = "FILE", conflicts_with = "body", env = "MINTBENCH_RUN_BODY_FILE")]
+    pub(crate) body_file: Option<PathBuf>,
     /// get: header of the requests, or @FILE with one header on each line; may be repeated
-    #[arg(long, value_name = "NAME: VALUE", env = "MINTBENCH_RUN_HEADER")]
+    #[arg(long, short = 'H', value_name = "NAME: VALUE", env = "MINTBENCH_RUN_HEADER")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(crate) header: Vec<String>,
     /// get: condition of a good answer, status=CODE or body=TEXT; may be repeated [default: any 2xx]
@@ -89,7 +99,7 @@ impl TargetArgs {
     }
 
     /// Returns the flags that only one protocol uses, and whether each is given.
-    pub(super) fn given(&self) -> [(&'static str, bool, Protocol); 10] {
+    pub(super) fn given(&self) -> [(&'static str, bool, Protocol); 13] {
         [
             ("client-id", self.client_id.is_some(), Protocol::OAuth2),
             ("client-secret-file", self.client_secret_file.is_some(), Protocol::OAuth2),
@@ -99,6 +109,9 @@ impl TargetArgs {
             ("audience", self.audience.is_some(), Protocol::OAuth2),
             ("role", self.role.is_some(), Protocol::Aws),
             ("identity-header-file", self.identity_header_file.is_some(), Protocol::AppService),
+            ("method", self.method.is_some(), Protocol::Get),
+            ("body", self.body.is_some(), Protocol::Get),
+            ("body-file", self.body_file.is_some(), Protocol::Get),
             ("header", !self.header.is_empty(), Protocol::Get),
             ("expect", !self.expect.is_empty(), Protocol::Get),
         ]
@@ -111,6 +124,7 @@ impl TargetArgs {
             &mut self.client_certificate,
             &mut self.client_key,
             &mut self.identity_header_file,
+            &mut self.body_file,
         ];
         for path in files.into_iter().flatten().chain(&mut self.ca) {
             *path = folder.join(&*path);

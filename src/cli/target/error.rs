@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::base::assertion::ClientKeyError;
+use crate::base::files;
 use crate::base::files::{ReadError, SecretFileError};
 use crate::base::tls::TlsError;
 use crate::harness::dialect::protocol::{HeaderError, Protocol};
@@ -40,6 +41,12 @@ pub(crate) enum TargetError {
     Role(String),
     #[error("{0} holds no secret that can be sent: it is empty, or not one line of text")]
     Secret(String),
+    #[error("--body and --body-file are two bodies; leave one out")]
+    Bodies,
+    #[error("--body begins with @ and is no file; name the file with --body-file")]
+    BodyFile,
+    #[error("--body has more than {} bytes; shorten it", files::REQUEST_BODY_BYTES_MAX)]
+    BodyLength,
     #[error("a header of --header cannot be sent")]
     Header(#[from] HeaderError),
     #[error("--client-certificate and --client-key cannot be used")]

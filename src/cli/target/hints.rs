@@ -1,16 +1,18 @@
 //! Hints about a target, before the load and after a load that got no token from it.
 
 use crate::base::http::Scheme;
+use crate::base::secret::Redacted;
 use crate::harness::dialect::fetch::speaks_tls;
 use crate::harness::dialect::outcome::Status;
-use crate::harness::dialect::protocol::{ClientAuth, Dialect, OAuth2, Proof, Protocol};
+use crate::harness::dialect::protocol::{ClientAuth, Dialect, Method, OAuth2, Proof, Protocol};
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::url::HttpUrl;
 use crate::harness::judge::outcome::Outcome;
 
 /// Returns the hints about `target` before the load.
 pub(crate) fn before(target: &Target) -> Vec<String> {
-    [unchecked(target), replicas(&target.url), token_path(target)].into_iter().flatten().collect()
+    let general = [unchecked(target), replicas(&target.url), token_path(target)];
+    general.into_iter().flatten().chain(plain(&target.dialect)).collect()
 }
 
 fn unchecked(target: &Target) -> Option<String> {
@@ -31,16 +33,33 @@ fn replicas(url: &HttpUrl) -> Option<String> {
     })
 }
 
-/// Warns of plain GETs to a path where another protocol asks for tokens.
+/// Warns of plain requests to a path where another protocol asks for tokens.
 fn token_path(target: &Target) -> Option<String> {
     let protocol = match target.dialect.protocol() {
         Protocol::Get => protocol_of(&target.url.path)?,
         _ => return None,
     };
     Some(format!(
-        "plain GETs go to {}, where the protocol `{protocol}` asks for tokens; to measure that, add --protocol {protocol}",
+        "plain requests go to {}, where the protocol `{protocol}` asks for tokens; to measure that, add --protocol {protocol}",
         target.url
     ))
+}
+
+/// Tells what a plain request is, if it is no GET without a body, and warns of a doubtful body.
+fn plain(dialect: &Dialect) -> Vec<String> {
+    let Dialect::Get(plain) = dialect else { return Vec::new() };
+    let body = plain.body.as_ref().map(Redacted::expose);
+    let sent = match body {
+        Some(body) => Some(format!("a {} with a body of {} bytes", plain.method, body.len())),
+        None if plain.method == Method::default() => None,
+        None => Some(format!("a {} without a body", plain.method)),
+    };
+    let json =
+        body.is_some_and(|body| matches!(body.trim_ascii_start().first(), Some(b'{' | b'[')));
+    let doubt = (json && !plain.has_header("content-type")).then(|| {
+        "the body looks like JSON and is sent as a form; for JSON add --header 'Content-Type: application/json'".to_owned()
+    });
+    sent.map(|sent| format!("each request is {sent}")).into_iter().chain(doubt).collect()
 }
 
 /// Returns the protocol that asks for tokens at `path`.
@@ -105,6 +124,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::harness::dialect::protocol::Plain;
 
     fn target(url: &str, dialect: Dialect) -> Target {
         Target { url: url.parse().unwrap(), dialect: Arc::new(dialect), trusted: None }
@@ -121,16 +141,14 @@ mod tests {
             ("/realms/test/protocol/openid-connect/token", "oauth2"),
         ] {
             let url = format!("http://127.0.0.1{path}");
-            let hints =
-                before(&target(&url, Dialect::Get { headers: Vec::new(), expect: Vec::new() }));
+            let hints = before(&target(&url, Dialect::Get(Plain::default())));
             let [hint] = &hints[..] else { panic!("{path}: {hints:?}") };
             assert!(hint.ends_with(&format!("add --protocol {protocol}")), "{hint}");
             assert!(!hint.contains("api-version"), "{hint}");
         }
         for path in ["", "/healthz", "/token-ring", "/tokens"] {
             let url = format!("http://127.0.0.1{path}");
-            let hints =
-                before(&target(&url, Dialect::Get { headers: Vec::new(), expect: Vec::new() }));
+            let hints = before(&target(&url, Dialect::Get(Plain::default())));
             assert!(hints.is_empty(), "{path}: {hints:?}");
         }
         assert!(before(&target("http://127.0.0.1/msi/token", Dialect::Imds)).is_empty());
@@ -138,11 +156,32 @@ mod tests {
 
     #[test]
     fn an_answer_without_a_token_is_explained_where_one_was_asked_for() {
-        let get = Dialect::Get { headers: Vec::new(), expect: Vec::new() };
+        let get = Dialect::Get(Plain::default());
         for status in [200, 404] {
             assert!(remedy(&Dialect::Gce, status).unwrap().contains("protocol `gce`"));
             assert_eq!(remedy(&get, status), None);
         }
+    }
+
+    #[test]
+    fn requests_that_are_no_usual_get_are_described() {
+        let hints = |method: &str, body: Option<&str>, header: Option<&str>| {
+            let plain = Plain {
+                method: method.parse().unwrap(),
+                headers: header.into_iter().map(|text| text.parse().unwrap()).collect(),
+                body: body.map(|body| Redacted::new(body.as_bytes().to_vec())),
+                ..Plain::default()
+            };
+            before(&target("http://127.0.0.1/x", Dialect::Get(plain)))
+        };
+        assert!(hints("GET", None, None).is_empty());
+        assert_eq!(hints("DELETE", None, None), ["each request is a DELETE without a body"]);
+        assert_eq!(
+            hints("POST", Some(" {}"), Some("Content-Type: application/json")),
+            ["each request is a POST with a body of 3 bytes"]
+        );
+        let doubtful = hints("POST", Some("[1]"), None);
+        assert!(doubtful[1].contains("--header 'Content-Type: application/json'"), "{doubtful:?}");
     }
 
     #[test]

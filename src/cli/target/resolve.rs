@@ -11,11 +11,11 @@ use super::error::TargetError;
 use super::url::TargetUrl;
 use crate::base::assertion::CertificateKey;
 use crate::base::files;
-use crate::base::files::CREDENTIAL_BYTES_MAX;
+use crate::base::files::{CREDENTIAL_BYTES_MAX, REQUEST_BODY_BYTES_MAX};
 use crate::base::http::Scheme;
 use crate::base::secret::Redacted;
 use crate::cli::sources::variables::SecretVariables;
-use crate::harness::dialect::protocol::{Dialect, Header, OAuth2, Proof, Protocol};
+use crate::harness::dialect::protocol::{Dialect, Header, Method, OAuth2, Plain, Proof, Protocol};
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust::Trusted;
 use crate::harness::dialect::url::HttpUrl;
@@ -134,7 +134,7 @@ impl TargetArgs {
         Ok(match protocol {
             Protocol::Imds => Dialect::Imds,
             Protocol::Gce => Dialect::Gce,
-            Protocol::Get => Dialect::Get { headers: self.headers()?, expect: self.expect.clone() },
+            Protocol::Get => Dialect::Get(self.plain()?),
             Protocol::Aws if self.role.is_none() && url.path.is_empty() => {
                 return Err(missing("--role NAME, or the whole path in the URL"));
             }
@@ -187,6 +187,32 @@ impl TargetArgs {
             }
             role => Ok(role.clone()),
         }
+    }
+
+    fn plain(&self) -> Result<Plain, TargetError> {
+        let body = self.content()?;
+        let usual = || if body.is_some() { Method::post() } else { Method::default() };
+        Ok(Plain {
+            method: self.method.clone().unwrap_or_else(usual),
+            headers: self.headers()?,
+            body,
+            expect: self.expect.clone(),
+        })
+    }
+
+    /// Returns the body of plain requests.
+    fn content(&self) -> Result<Option<Redacted>, TargetError> {
+        let bytes = match (&self.body, &self.body_file) {
+            (Some(_), Some(_)) => return Err(TargetError::Bodies),
+            (Some(text), None) if text.starts_with('@') => return Err(TargetError::BodyFile),
+            (Some(text), None) if text.len() as u64 > REQUEST_BODY_BYTES_MAX => {
+                return Err(TargetError::BodyLength);
+            }
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(path)) => files::read(path, REQUEST_BODY_BYTES_MAX)?,
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Redacted::new(bytes)))
     }
 
     fn headers(&self) -> Result<Vec<Header>, TargetError> {

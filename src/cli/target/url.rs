@@ -62,7 +62,7 @@ fn plain(url: &str) -> Result<TargetUrl, TargetUrlError> {
 }
 
 impl TargetUrl {
-    /// Parses the target of `mintbench run URL`. Plain GETs ask it, unless a protocol is named.
+    /// Parses the target of `mintbench run URL`. Plain requests ask it, unless a protocol is named.
     ///
     /// # Errors
     /// Returns an error when the text is no URL that can be used.

@@ -11,7 +11,7 @@ use super::exchange::exchange;
 use super::looks::Between;
 use super::shared::{Current, Due, Ending, Shared};
 use crate::base::clock::Monotonic;
-use crate::harness::dialect::outcome::{Cause, Status};
+use crate::harness::dialect::outcome::{Cause, Flaw, Status, Wait};
 use crate::harness::dialect::protocol::Lease;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response;
@@ -156,14 +156,25 @@ impl Connection {
         if now.saturating_sub(begun) > shared.timeout {
             // The thread looks for timeouts now and then; the request could have ended at once.
             shared.unseen_since = shared.unseen_since.min(begun.saturating_add(shared.timeout));
-            self.fail(Cause::Timeout, shared);
+            self.fail(Cause::Timeout(self.wait()), shared);
         }
     }
 
     /// Fails the request in flight, if there is one.
     pub(crate) fn abandon(&mut self, shared: &mut Shared) {
         if !self.is_free() {
-            self.fail(Cause::Timeout, shared);
+            self.fail(Cause::Timeout(self.wait()), shared);
+        }
+    }
+
+    /// Returns what the request in flight waits for.
+    const fn wait(&self) -> Wait {
+        match self.phase {
+            Phase::Connecting => Wait::Connection,
+            Phase::Handshaking => Wait::Handshake,
+            Phase::Writing => Wait::Sending,
+            Phase::Idle | Phase::Reading if self.input.is_empty() => Wait::Answer,
+            Phase::Idle | Phase::Reading => Wait::Rest,
         }
     }
 
@@ -230,7 +241,7 @@ impl Connection {
         match epoll::modify(&shared.epoll, stream.socket(), data, flags) {
             Ok(()) => true,
             Err(error) => {
-                self.fail(Cause::of_connection(&error.into()), shared);
+                self.lost(&error.into(), shared);
                 false
             }
         }
@@ -255,7 +266,7 @@ impl Connection {
         match self.sending(shared, Self::write_rest) {
             Ok(()) => self.written(now, shared),
             Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_to_write(shared),
-            Err(error) => self.fail(Cause::of_connection(&error), shared),
+            Err(error) => self.lost(&error, shared),
         }
     }
 
@@ -313,7 +324,7 @@ impl Connection {
                 return full || stream.has_more() || stream.is_tls() && is_read;
             }
             Err(error) if is_transient(&error) => {}
-            Err(error) => self.fail(Cause::of_connection(&error), shared),
+            Err(error) => self.lost(&error, shared),
         }
         false
     }
@@ -324,14 +335,14 @@ impl Connection {
         let answered =
             self.phase == Phase::Reading && self.parse(&input, Rest::Ended, shared) == Found::Ended;
         if !answered {
-            self.fail(Cause::ClosedEarly, shared);
+            self.fail(Cause::of_end(&input), shared);
         }
     }
 
     fn received(&mut self, bytes: &[u8], shared: &mut Shared) {
         if self.phase != Phase::Reading {
             // Bytes without a request: the connection cannot be trusted.
-            return self.fail(Cause::Malformed, shared);
+            return self.fail(Cause::Malformed(Flaw::Unasked), shared);
         }
         if self.input.is_empty() {
             if self.parse(bytes, Rest::Open, shared) == Found::Incomplete {
@@ -349,10 +360,15 @@ impl Connection {
     }
 
     fn parse(&mut self, input: &[u8], rest: Rest, shared: &mut Shared) -> Found {
-        match response::parse(input, rest) {
+        let parsed = if shared.dialect.is_head() {
+            response::parse_head(input)
+        } else {
+            response::parse(input, rest)
+        };
+        match parsed {
             Ok(None) => return Found::Incomplete,
             Ok(Some(answer)) => self.answered(&answer, input, shared),
-            Err(_) => self.fail(Cause::Malformed, shared),
+            Err(error) => self.fail(Cause::of_answer(&error, input), shared),
         }
         Found::Ended
     }
@@ -407,6 +423,11 @@ impl Connection {
             });
         }
         shared.ended(current, Ending { status: Status::Http(answer.status), cause, class }, end);
+    }
+
+    /// Fails the request, because the connection has ended with this error.
+    fn lost(&mut self, error: &io::Error, shared: &mut Shared) {
+        self.fail(Cause::of_connection(error, &self.input), shared);
     }
 
     /// Fails the request, if there is one, and closes the connection.

@@ -13,7 +13,7 @@ use super::looks::Between;
 use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
 use crate::harness::class::Class;
-use crate::harness::dialect::outcome::{Cause, Status};
+use crate::harness::dialect::outcome::{Cause, Status, Wait};
 use crate::harness::dialect::protocol::Dialect;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response::Answer;
@@ -156,7 +156,7 @@ impl Shared {
     pub(crate) fn give_up(&mut self, due: Due, end: Nanos) {
         let lateness = self.busy_period.lateness();
         let current = Current { lateness, ..Current::new(due, end, due.intended) };
-        self.failed(current, Cause::Timeout);
+        self.failed(current, Cause::Timeout(Wait::FreeConnection));
     }
 
     /// Ends a request that got no answer.
@@ -172,7 +172,7 @@ impl Shared {
         let (notice, end) = (end.width(), end.latest);
         let added = lateness.saturating_add(notice);
         self.outstanding = self.outstanding.saturating_sub(1);
-        if cause != Some(Cause::Timeout) {
+        if !matches!(cause, Some(Cause::Timeout(_))) {
             // The target may work on a request without end; nobody knows when it is idle again.
             self.busy_period.request_ended();
         }
@@ -271,7 +271,7 @@ mod tests {
     fn good_answers_and_failed_requests_are_never_in_one_class() {
         let causes = [
             Cause::NoToken,
-            Cause::Timeout,
+            Cause::Timeout(Wait::Answer),
             Cause::Status(429),
             Cause::Status(400),
             Cause::Status(503),

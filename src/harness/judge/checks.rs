@@ -213,7 +213,7 @@ fn equal(counter: f64, count: u64) -> bool {
 mod tests {
     use super::*;
     use crate::base::synthetic::Synthetic;
-    use crate::harness::dialect::outcome::Status;
+    use crate::harness::dialect::outcome::{Status, Wait};
     use crate::harness::judge::ledger::Judgement;
     use crate::harness::judge::verify::key_timeline::KeyTimelineVerdict;
     use crate::harness::machine::cores::Cores;
@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn the_most_frequent_cause_of_the_target_is_named() {
-        let causes = [(Cause::Timeout, 2), (Cause::NoToken, 3), (Cause::LocalPorts, 9)].into();
+        let causes =
+            [(Cause::Timeout(Wait::Answer), 2), (Cause::NoToken, 3), (Cause::LocalPorts, 9)].into();
         let tally = Tally { tokens: 1, failures: 5, impeded: 9, causes, ..Tally::default() };
         let failed = errors(&plan(steady(), Classes::Broker), &tally).unwrap().to_string();
         assert_eq!(

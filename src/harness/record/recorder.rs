@@ -105,7 +105,7 @@ impl Recorder {
         }
         *self.tally.statuses.entry(ended.status).or_default() += 1;
         if let Some(cause) = ended.cause {
-            *self.tally.causes.entry(cause).or_default() += 1;
+            self.tally.count_cause(cause, 1);
         }
         self.advance(ended.end);
         *self.set.statuses.entry(ended.status).or_default() += 1;

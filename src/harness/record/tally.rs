@@ -41,14 +41,31 @@ pub struct Tally {
     pub phases: Vec<IntervalSet>,
 }
 
+/// Number of details of one kind of cause that are told apart, such as numbers of bytes. A target
+/// that breaks its answers anywhere gives a new one each time.
+const DETAILS_MAX: usize = 8;
+
 impl Tally {
+    /// Counts failures. A detail beyond the first few of its kind is dropped, so that the number of
+    /// causes is bounded, and nothing is allocated for the failures that follow.
+    pub fn count_cause(&mut self, cause: Cause, count: u64) {
+        let general = cause.in_general();
+        let known = [cause, general].into_iter().find(|cause| self.causes.contains_key(cause));
+        let key = known.unwrap_or_else(|| {
+            let kin = self.causes.keys().filter(|other| other.in_general() == general).count();
+            if kin < DETAILS_MAX { cause } else { general }
+        });
+        *self.causes.entry(key).or_default() += count;
+    }
+
     /// Adds the counters of another thread.
     pub fn add(&mut self, other: &Self) {
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;
         }
-        for (cause, count) in &other.causes {
-            *self.causes.entry(*cause).or_default() += count;
+        // Details come first, because a cause in general takes in every detail that is not yet known.
+        for (cause, count) in other.causes.iter().rev() {
+            self.count_cause(*cause, *count);
         }
         self.tokens += other.tokens;
         self.refused += other.refused;
@@ -68,5 +85,34 @@ impl Tally {
         for (into, from) in self.phases.iter_mut().zip(&other.phases) {
             into.add(from);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_bounded_and_none_is_lost() {
+        let mut tally = Tally::default();
+        for bytes in 0..10_000 {
+            tally.count_cause(Cause::Reset(Some(bytes)), 1);
+            tally.count_cause(Cause::Closed(Some(bytes % 2)), 1);
+        }
+        let of = |tally: &Tally, cause| tally.causes.get(&cause).copied();
+        assert_eq!(of(&tally, Cause::Reset(Some(0))), Some(1));
+        assert_eq!(of(&tally, Cause::Reset(None)), Some(10_000 - 8));
+        assert_eq!(of(&tally, Cause::Closed(Some(1))), Some(5_000));
+        assert_eq!(tally.causes.len(), 8 + 1 + 2);
+        let mut other = Tally::default();
+        other.count_cause(Cause::Reset(Some(3)), 5);
+        other.count_cause(Cause::Reset(Some(77_777)), 2);
+        tally.add(&other);
+        assert_eq!(of(&tally, Cause::Reset(Some(3))), Some(6));
+        assert_eq!(of(&tally, Cause::Reset(None)), Some(10_000 - 8 + 2));
+        assert_eq!(tally.causes.values().sum::<u64>(), 20_007);
+        let mut whole = Tally::default();
+        whole.add(&tally);
+        assert_eq!(whole.causes, tally.causes);
     }
 }

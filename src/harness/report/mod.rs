@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod folder;
 pub(crate) mod host;
 pub(crate) mod html;
+pub(crate) mod markdown;
 pub(crate) mod merge;
 pub(crate) mod metrics;
 mod quantiles;

@@ -13,6 +13,7 @@ use crate::harness::nanos::Nanos;
 use crate::harness::scenario::key::{RequestKey, VmKey, nth_key, selector};
 use crate::harness::scenario::mix::Share;
 use crate::harness::scenario::phases::{Phases, Timing};
+use crate::harness::scenario::profile::Profile;
 use crate::harness::scenario::replay::Row;
 
 /// The iterator over the arrivals of all phases.
@@ -43,6 +44,23 @@ struct Running {
 enum Times {
     Schedule(Schedule),
     Replay(Peekable<std::vec::IntoIter<(Nanos, Row)>>),
+}
+
+/// Returns the time from the start of the only phase to its request number `count`, counted from 0;
+/// as many requests start before it. `None` if there are several phases or the rate changes.
+pub(super) fn length_of(phases: &Phases, count: u64) -> Option<Nanos> {
+    let [phase] = phases.phases.as_slice() else { return None };
+    let Timing::Rate(profile) = &phase.timing else { return None };
+    let endless = Profile::constant(profile.level()?, Nanos::new(u64::MAX));
+    let index = phases.stages().count().checked_sub(1)?;
+    let mut schedule = Schedule::over(phase.arrivals, endless, seed(phases, index));
+    schedule.nth(usize::try_from(count).ok()?)
+}
+
+/// Returns the seed of the schedule of stage number `index`.
+fn seed(phases: &Phases, index: usize) -> u64 {
+    // An odd, irregular factor makes the streams of the stages independent.
+    phases.seed.wrapping_add((index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 impl Times {
@@ -83,8 +101,7 @@ impl Staged {
     fn begin(&mut self) -> Option<Running> {
         let phases = Arc::clone(&self.phases);
         let phase = phases.stages().nth(self.next)?;
-        // An odd, irregular factor makes the streams of the stages independent.
-        let seed = phases.seed.wrapping_add((self.next as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let seed = seed(&phases, self.next);
         let times = match &phase.timing {
             Timing::Rate(profile) => {
                 Times::Schedule(Schedule::over(phase.arrivals, profile.clone(), seed))

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::expect::{Expect, fault_of_plain, fault_of_token};
-use super::header::Header;
+use super::expect::{fault_of_plain, fault_of_token};
 use super::oauth2::OAuth2;
+use super::plain::Plain;
 use crate::base::secret::Redacted;
 use crate::harness::dialect::outcome::Cause;
 
@@ -18,7 +18,7 @@ pub enum Protocol {
     Aws,
     /// The Compute Engine metadata server.
     Gce,
-    /// A plain GET of the URL as it stands. Any 2xx is a success, unless there are conditions on the
+    /// A plain request of the URL as it stands, a GET unless another is asked for. Any 2xx is a success, unless there are conditions on the
     /// answers.
     Get,
     /// The Azure Instance Metadata Service.
@@ -78,13 +78,8 @@ pub enum Dialect {
     },
     /// Compute Engine.
     Gce,
-    /// A plain GET.
-    Get {
-        /// Header fields sent with every request.
-        headers: Vec<Header>,
-        /// Conditions on the answers.
-        expect: Vec<Expect>,
-    },
+    /// A plain request.
+    Get(Plain),
     /// IMDS.
     Imds,
     /// OAuth 2.0.
@@ -103,7 +98,7 @@ impl Dialect {
             Self::AppService { .. } => Protocol::AppService,
             Self::Aws { .. } => Protocol::Aws,
             Self::Gce => Protocol::Gce,
-            Self::Get { .. } => Protocol::Get,
+            Self::Get(_) => Protocol::Get,
             Self::Imds => Protocol::Imds,
             Self::OAuth2(_) => Protocol::OAuth2,
         }
@@ -116,14 +111,19 @@ impl Dialect {
             Self::AppService { .. } => "/msi/token".to_owned(),
             Self::Gce => GCE_PATH.to_owned(),
             Self::Aws { role } => format!("{AWS_PATH}{}", role.as_deref().unwrap_or_default()),
-            Self::Get { .. } | Self::OAuth2(_) => "/".to_owned(),
+            Self::Get(_) | Self::OAuth2(_) => "/".to_owned(),
         }
+    }
+
+    /// Returns true if answers have no body.
+    pub(crate) fn is_head(&self) -> bool {
+        matches!(self, Self::Get(plain) if plain.method.is_head())
     }
 
     /// Returns the fault of an answer, if there is one.
     pub(crate) fn fault(&self, status: u16, body: &[u8]) -> Option<Cause> {
         match self {
-            Self::Get { expect, .. } => fault_of_plain(expect, status, body),
+            Self::Get(plain) => fault_of_plain(&plain.expect, status, body),
             Self::Aws { .. } => {
                 fault_of_token(&["AccessKeyId", "SecretAccessKey", "Token"], status, body)
             }

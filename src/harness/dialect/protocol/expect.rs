@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::harness::dialect::outcome::Cause;
 
-/// A condition on the answers to a plain GET.
+/// A condition on the answers to a plain request.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(try_from = "String")]
 pub enum Expect {
@@ -43,7 +43,7 @@ impl TryFrom<String> for Expect {
     }
 }
 
-/// Returns the fault of an answer to a plain GET, if there is one. Any 2xx status is good unless
+/// Returns the fault of an answer to a plain request, if there is one. Any 2xx status is good unless
 /// `expected` says more.
 pub(crate) fn fault_of_plain(expected: &[Expect], status: u16, body: &[u8]) -> Option<Cause> {
     let mut codes = expected.iter().filter(|demand| matches!(demand, Expect::Status(_))).peekable();

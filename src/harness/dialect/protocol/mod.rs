@@ -9,9 +9,11 @@ mod expect;
 mod header;
 mod lease;
 mod oauth2;
+mod plain;
 
 pub(crate) use self::dialect::{Dialect, Protocol};
 pub(crate) use self::expect::Expect;
 pub(crate) use self::header::{Header, HeaderError};
 pub(crate) use self::lease::{Lease, SESSION_SECONDS};
 pub(crate) use self::oauth2::{ASSERTION_SPAN, ClientAuth, OAuth2, Proof, RunSpan};
+pub(crate) use self::plain::{Method, Plain};

@@ -6,7 +6,7 @@ use crate::base::assertion::SignError;
 use crate::base::secret::Redacted;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
 use crate::harness::dialect::protocol::{
-    ASSERTION_SPAN, Dialect, Header, OAuth2, RunSpan, SESSION_SECONDS,
+    ASSERTION_SPAN, Dialect, OAuth2, Plain, RunSpan, SESSION_SECONDS,
 };
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::url::HttpUrl;
@@ -60,7 +60,7 @@ impl Recipe {
                 fixed(format!("GET {path} HTTP/1.1\r\n{host}Metadata-Flavor: Google\r\n\r\n"))
             }
             Dialect::Aws { .. } => session(&path, &host),
-            Dialect::Get { headers, .. } => plain(&path, &host, headers),
+            Dialect::Get(request) => plain(&path, &host, request),
             Dialect::OAuth2(client) => posts(url, &path, client, &host, span)?,
         })
     }
@@ -95,9 +95,13 @@ fn session(path: &str, host: &str) -> Recipe {
     }
 }
 
-fn plain(path: &str, host: &str, headers: &[Header]) -> Recipe {
-    let mut request = format!("GET {path} HTTP/1.1\r\n").into_bytes();
-    if !headers.iter().any(|header| header.is("host")) {
+/// Media type of a body for which none is named, as curl has it.
+const FORM: &str = "Content-Type: application/x-www-form-urlencoded\r\n";
+
+fn plain(path: &str, host: &str, plain: &Plain) -> Recipe {
+    let Plain { method, headers, body, .. } = plain;
+    let mut request = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
+    if !plain.has_header("host") {
         request.extend_from_slice(host.as_bytes());
     }
     for header in headers {
@@ -106,7 +110,14 @@ fn plain(path: &str, host: &str, headers: &[Header]) -> Recipe {
         request.extend_from_slice(header.value.expose());
         request.extend_from_slice(b"\r\n");
     }
+    if body.is_some() && !plain.has_header("content-type") {
+        request.extend_from_slice(FORM.as_bytes());
+    }
+    if let Some(length) = plain.content_length() {
+        request.extend_from_slice(format!("Content-Length: {length}\r\n").as_bytes());
+    }
     request.extend_from_slice(b"\r\n");
+    request.extend_from_slice(body.as_ref().map_or(&[], Redacted::expose));
     Recipe::Fixed(Redacted::new(request))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::assertion::CertificateKey;
 use crate::base::clock::UnixSeconds;
-use crate::harness::dialect::protocol::{ClientAuth, Dialect, OAuth2, Proof};
+use crate::harness::dialect::protocol::{ClientAuth, Dialect, OAuth2, Plain, Proof};
 
 const WORLD: Synthetic = Synthetic { vms: 2, user_assigned: 1, seed: 1 };
 const BEGINS: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -70,14 +70,38 @@ fn requests_that_name_nobody_are_all_the_same() {
     );
     let headers = vec!["A: b".parse().unwrap(), "Connection: close".parse().unwrap()];
     assert_eq!(
-        request("http://127.0.0.1:9", Dialect::Get { headers, expect: Vec::new() }),
+        request("http://127.0.0.1:9", Dialect::Get(Plain { headers, ..Plain::default() })),
         "GET / HTTP/1.1\r\nHost: 127.0.0.1:9\r\nA: b\r\nConnection: close\r\n\r\n"
     );
     let headers = vec!["host: other".parse().unwrap()];
     assert_eq!(
-        request("http://127.0.0.1:9/x?y", Dialect::Get { headers, expect: Vec::new() }),
+        request("http://127.0.0.1:9/x?y", Dialect::Get(Plain { headers, ..Plain::default() })),
         "GET /x?y HTTP/1.1\r\nhost: other\r\n\r\n"
     );
+}
+
+#[test]
+fn a_plain_request_has_the_method_and_the_body_that_were_asked_for() {
+    let plain = |method: &str, headers: &[&str], body: &[u8]| {
+        Dialect::Get(Plain {
+            method: method.parse().unwrap(),
+            headers: headers.iter().map(|text| text.parse().unwrap()).collect(),
+            body: Some(Redacted::new(body.to_vec())),
+            ..Plain::default()
+        })
+    };
+    assert_eq!(
+        request("http://127.0.0.1:9/x", plain("post", &["A: b"], b"a=b&c")),
+        "POST /x HTTP/1.1\r\nHost: 127.0.0.1:9\r\nA: b\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 5\r\n\r\na=b&c"
+    );
+    assert_eq!(
+        request("http://127.0.0.1:9", plain("PUT", &["content-type: text/plain"], b"a\r\n\r\nb")),
+        "PUT / HTTP/1.1\r\nHost: 127.0.0.1:9\r\ncontent-type: text/plain\r\nContent-Length: 6\r\n\r\na\r\n\r\nb"
+    );
+    let dialect = plain("POST", &["A: hush"], b"hush");
+    let of_dialect = format!("{dialect:?}");
+    let printed = format!("{of_dialect} {:?}", writer("http://127.0.0.1:9", dialect, 1));
+    assert!(!printed.contains("hush") && !printed.contains("104, 117"), "{printed}");
 }
 
 #[test]

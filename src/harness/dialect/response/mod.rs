@@ -69,6 +69,44 @@ pub(crate) enum Rest {
 /// # Errors
 /// Returns [`AnswerError`] if no further bytes can make it an answer.
 pub(crate) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerError> {
+    match final_head(input)? {
+        Some(head) => head.answer(input, rest),
+        None => Ok(None),
+    }
+}
+
+/// Parses the answer to a HEAD request, which has no body, whatever its header fields say.
+///
+/// # Errors
+/// Returns [`AnswerError`] if no further bytes can make it an answer.
+pub(crate) fn parse_head(input: &[u8]) -> Result<Option<Answer>, AnswerError> {
+    Ok(final_head(input)?.map(|head| {
+        let end = head.end;
+        head.with(Content::Plain(end..end), end)
+    }))
+}
+
+/// Part of a body that has arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Extent {
+    /// Number of bytes that have arrived, framing included.
+    pub(crate) arrived: u64,
+    /// Number of bytes of the whole body, if its length is given.
+    pub(crate) whole: Option<u64>,
+}
+
+/// Returns how much of the body of an incomplete answer has arrived; `None` before the body begins.
+pub(crate) fn extent(input: &[u8]) -> Option<Extent> {
+    let head = final_head(input).ok()??;
+    let whole = match head.fields.length {
+        Length::Known(length) => Some(length),
+        Length::Chunked | Length::UntilEnd | Length::Wrong => None,
+    };
+    Some(Extent { arrived: input.len().saturating_sub(head.end) as u64, whole })
+}
+
+/// Returns the head of the answer, after any interim answers; `None` while it is incomplete.
+fn final_head(input: &[u8]) -> Result<Option<Head>, AnswerError> {
     let mut start = 0;
     for _ in 0..=INTERIM_MAX {
         let Some(head) = head(input, start)? else { return Ok(None) };
@@ -77,7 +115,7 @@ pub(crate) fn parse(input: &[u8], rest: Rest) -> Result<Option<Answer>, AnswerEr
             // RFC 9110 section 15.2: any number of interim answers, each without a body, comes
             // first.
             100..=199 => start = head.end,
-            _ => return head.answer(input, rest),
+            _ => return Ok(Some(head)),
         }
     }
     Err(AnswerError::Interim)

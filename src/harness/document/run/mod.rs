@@ -84,8 +84,8 @@ pub struct Run {
     #[schemars(extend("propertyNames" = {"pattern": r"^(\d{3}|connection|malformed|timeout)$"}))]
     #[schemars(extend("additionalProperties" = {"type": "integer", "minimum": 1}))]
     pub statuses: BTreeMap<String, u64>,
-    /// Failed requests by cause, like `reset by peer`, `status 503` or `no token`; absent in files of
-    /// earlier versions.
+    /// Failed requests by cause, like `reset after 0 bytes`, `status 503` or `no token`; absent in files
+    /// of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "BTreeMap<String, u64>")]
     #[schemars(extend("additionalProperties" = {"type": "integer", "minimum": 1}))]

@@ -239,7 +239,7 @@ mod tests {
         ] {
             check(500, |e| e.causes = causes(cause), &[remedy]);
         }
-        check(500, |e| e.causes = causes(Cause::Reset), &[]);
+        check(500, |e| e.causes = causes(Cause::Reset(None)), &[]);
     }
 
     #[test]

@@ -127,13 +127,18 @@ fn answers(text: &mut String, run: &Run, outcome: &Outcome) -> Result {
     causes(text, outcome)
 }
 
+/// Most causes in the table. `run.json` has them all.
+const CAUSES_MAX: usize = 6;
+
 /// Writes why requests of the measured part failed, the most frequent cause first.
 fn causes(text: &mut String, outcome: &Outcome) -> Result {
     let mut causes: Vec<_> = outcome.measured.tally.causes.iter().collect();
     causes.sort_by_key(|(_, count)| Reverse(**count));
-    let causes: Vec<String> =
-        causes.iter().map(|(cause, count)| format!("{count} x {cause}")).collect();
-    if causes.is_empty() { Ok(()) } else { writeln!(text, "causes    {}", causes.join(", ")) }
+    let others: u64 = causes.iter().skip(CAUSES_MAX).map(|(_, count)| **count).sum();
+    let others = (others > 0).then(|| format!("{others} x other causes (see run.json)"));
+    let shown = causes.iter().take(CAUSES_MAX).map(|(cause, count)| format!("{count} x {cause}"));
+    let shown: Vec<String> = shown.chain(others).collect();
+    if shown.is_empty() { Ok(()) } else { writeln!(text, "causes    {}", shown.join(", ")) }
 }
 
 /// Writes the changes during the run, and their effects.

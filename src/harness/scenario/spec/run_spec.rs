@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::bounds::DURATIONS;
 use super::catalog::Scenario;
 use crate::harness::nanos::Nanos;
 use crate::harness::scenario::mix::Share;
@@ -209,6 +210,11 @@ impl RunSpec {
     /// Returns the length of all phases together.
     pub(crate) fn duration(&self) -> Duration {
         self.phases.iter().map(|phase| phase.duration).sum()
+    }
+
+    /// Returns true if a phase may have this length.
+    pub(crate) fn allows(length: Duration) -> bool {
+        DURATIONS.contains(&length)
     }
 
     /// Returns true if the run needs our own broker, whose keys and counters are known.

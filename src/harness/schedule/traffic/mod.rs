@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use super::stages::Staged;
+use super::stages::{self, Staged};
 use crate::base::synthetic::Synthetic;
 use crate::harness::nanos::Nanos;
 use crate::harness::scenario::key::{RequestKey, Selector};
+use crate::harness::scenario::phases::Phases;
 use crate::harness::scenario::workload::{Herds, Workload};
 
 /// One request of the traffic.
@@ -55,6 +56,12 @@ impl Traffic {
             }
         };
         Self { source, next: 0 }
+    }
+
+    /// Returns the length of a measured part of one phase in which `count` requests start, which is the
+    /// start of the next one. `None` if there are several phases, or if the rate changes.
+    pub(crate) fn length_of(phases: &Phases, count: u64) -> Option<Nanos> {
+        stages::length_of(phases, count)
     }
 
     /// Runs through the remaining traffic, and returns the new keys of all of it.

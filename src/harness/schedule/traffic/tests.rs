@@ -3,7 +3,8 @@ use std::collections::HashSet;
 use super::*;
 use crate::harness::nanos::Nanos;
 use crate::harness::scenario::mix::{Identities, Kind, Share};
-use crate::harness::scenario::phases::{Phase, Timing};
+use crate::harness::scenario::phases::{Arrivals, Phase, Timing};
+use crate::harness::scenario::profile::Profile;
 use crate::harness::scenario::replay::Trace;
 use crate::harness::scenario::workload::tests::{SECOND, one, phase, share, workload};
 
@@ -46,6 +47,34 @@ fn traffic_is_a_pure_function_of_its_seed() {
     let all = asks(&two);
     let (first, second) = all.split_at(500);
     assert_ne!(first, second, "phases have streams of their own");
+}
+
+#[test]
+fn a_length_for_a_number_of_requests_has_exactly_these() {
+    for arrivals in [Arrivals::Constant, Arrivals::Poisson] {
+        for warmup in [None, Some(phase("w", 50.0, POPULAR))] {
+            let spaced = |length| Phase { arrivals, length, ..phase("a", 300.0, POPULAR) };
+            let of = |length| {
+                workload(
+                    warmup.clone(),
+                    vec![Phase {
+                        timing: Timing::Rate(Profile::constant(300.0, length)),
+                        ..spaced(length)
+                    }],
+                )
+            };
+            let count = 1_000;
+            let length = Traffic::length_of(of(SECOND).phases().unwrap(), count).unwrap();
+            let begins = warmup.as_ref().map_or(Nanos::ZERO, |warmup| warmup.length);
+            let measured = Traffic::of(&of(length), &WORLD).filter(|a| a.intended >= begins);
+            assert_eq!(measured.count() as u64, count, "{arrivals:?}");
+            if arrivals == Arrivals::Constant {
+                assert_eq!(length, Nanos::new(3_333_333_333));
+            }
+        }
+    }
+    let two = workload(None, vec![phase("a", 5.0, POPULAR), phase("b", 5.0, POPULAR)]);
+    assert_eq!(Traffic::length_of(two.phases().unwrap(), 5), None);
 }
 
 #[test]
