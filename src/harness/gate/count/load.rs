@@ -93,14 +93,17 @@ impl Requests {
 }
 
 /// Path and query of a token request, up to the selector of an identity.
-const PATH: &str = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fmanagement.azure.com%2F";
+const PATH: &str = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://management.azure.com/";
 
-/// Header fields of azure-identity for Python. An SDK's head is what a broker reads most of the time.
-const HEAD: &str = "User-Agent: azsdk-python-identity/1.27.0 Python/3.12.3 (Linux-6.8.0-x86_64-with-glibc2.39)\r\n\
+/// Header fields of azure-identity 1.27.0 for Python, except for `Host` and the id of the request. An SDK's head
+/// is what a broker reads most of the time.
+const HEAD: &str = "User-Agent: azsdk-python-identity/1.27.0 Python/3.12.3 (Linux-6.8.0-45-generic-x86_64-with-glibc2.39)\r\n\
 Accept-Encoding: gzip, deflate\r\n\
 Accept: */*\r\n\
 Connection: keep-alive\r\n\
-Metadata: true\r\n";
+Metadata: true\r\n\
+x-client-SKU: MSAL.Python\r\n\
+x-client-Ver: 1.39.0\r\n";
 
 /// Returns the parameter that makes a request one of this class: none for the identity that has been asked for
 /// before, an identity that nobody has asked for, or one that does not exist.
