@@ -99,14 +99,16 @@ fn one_system_call_more_fails_for_a_server_of_any_kind() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (base, more) = (server(folder.path(), "base", 1), server(folder.path(), "more", 2));
-    let command = ["--command=/usr/bin/python3 {program} {port}", "--url=http://127.0.0.1:{port}/a"];
+    let command =
+        ["--command=/usr/bin/python3 {program} {port}", "--url=http://127.0.0.1:{port}/a"];
     for (candidate, code, allow) in
         [(&more, 1, "system-calls=0"), (&base, 0, "system-calls=0"), (&more, 0, "system-calls=1")]
     {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().join("out");
         let sides = ["--base", &base, "--candidate", candidate, "--out", folder.to_str().unwrap()];
-        let rules = ["--allow=instructions=50%,allocations=9,allocated-bytes=50%", "--allow", allow];
+        let rules =
+            ["--allow=instructions=50%,allocations=9,allocated-bytes=50%", "--allow", allow];
         let output = count(&[&sides[..], &rules, &command].concat());
         let json = document(&folder);
         assert_eq!(output.status.code(), Some(code), "{} {}", stderr(&output), json["sentence"]);
@@ -151,7 +153,8 @@ fn what_cannot_be_counted_is_refused_before_it_starts() {
         (&[&sides[..], &["--command=x {port}", url]].concat(), "has to contain `{program}`"),
         (&[&sides[..], &["--command={program} {port} '", url]].concat(), "quote"),
         (
-            &[&sides[..], &["--command={program} {port}", "--url=https://127.0.0.1:{port}/"]].concat(),
+            &[&sides[..], &["--command={program} {port}", "--url=https://127.0.0.1:{port}/"]]
+                .concat(),
             "over TLS",
         ),
     ] {

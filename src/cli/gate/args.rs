@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::count::CountArgs;
+use super::count_args::CountArgs;
 use crate::harness::gate::metric::Metric;
 use crate::harness::scenario::spec::Scenario;
 

@@ -88,11 +88,7 @@ pub(super) struct Counted {
 
 impl Counted {
     /// Finds both builds, which are executables. Those of a broker are checked to be mintbench.
-    pub(super) fn find(
-        args: &GateArgs,
-        kind: &Kind,
-        stop: &Arc<Stop>,
-    ) -> Result<Self, BuildError> {
+    pub(super) fn find(args: &GateArgs, kind: &Kind, stop: &Arc<Stop>) -> Result<Self, BuildError> {
         if let (Kind::Command(_), Some(base), Some(candidate)) = (kind, &args.base, &args.candidate)
         {
             let (base, candidate) =

@@ -3,6 +3,7 @@
 mod args;
 mod builds;
 mod count;
+mod count_args;
 mod error;
 mod files;
 mod legs;

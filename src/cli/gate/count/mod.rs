@@ -1,6 +1,5 @@
 //! `mintbench gate --count`: compares the work of two builds for a request.
 
-mod args;
 mod files;
 mod settings;
 
@@ -8,7 +7,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) use self::args::CountArgs;
 use self::settings::CountSettingsError;
 use super::args::GateArgs;
 use super::builds::{BuildError, Counted};

@@ -1,6 +1,6 @@
 //! Turns flags into the server that is counted.
 
-use super::args::CountArgs;
+use crate::cli::gate::count_args::CountArgs;
 use crate::harness::dialect::protocol::{Header, HeaderError};
 use crate::harness::dialect::url::{HttpUrl, UrlError};
 use crate::harness::gate::count::counting;

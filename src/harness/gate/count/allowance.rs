@@ -36,7 +36,8 @@ impl FromStr for Allowance {
             Some(percent) => (percent.trim(), true),
             None => (text.trim(), false),
         };
-        let number = number.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
+        let number =
+            number.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0);
         let number = number.ok_or_else(|| {
             format!("`{text}` is no allowance; write a share like 0.5%, or a number per request")
         })?;
@@ -91,7 +92,10 @@ mod tests {
     fn allowances_are_shares_or_numbers_per_request() {
         assert_eq!(parse("instructions=0.5%"), Ok((Work::Instructions, Allowance::Share(0.005))));
         assert_eq!(parse("allocations=2"), Ok((Work::Allocations, Allowance::PerRequest(2.0))));
-        assert_eq!(parse(" system-calls = 0 "), Ok((Work::SystemCalls, Allowance::PerRequest(0.0))));
+        assert_eq!(
+            parse(" system-calls = 0 "),
+            Ok((Work::SystemCalls, Allowance::PerRequest(0.0)))
+        );
         for wrong in ["", "instructions", "speed=1%", "allocations=-1", "allocations=NaN", "=1"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }

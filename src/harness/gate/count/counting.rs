@@ -26,7 +26,7 @@ pub(crate) enum CountError {
     #[error("cannot make a folder for the counts")]
     Folder(#[source] std::io::Error),
     /// The server did not start.
-    #[error("the server did not start under Valgrind{}", of_messages(.said))]
+    #[error("the server did not start under Valgrind{}", of_messages(.said.as_deref()))]
     Start {
         /// The last message of the server, or of Valgrind.
         said: Option<String>,
@@ -44,8 +44,8 @@ pub(crate) enum CountError {
     Interrupted,
 }
 
-fn of_messages(said: &Option<String>) -> String {
-    said.as_ref().map_or(String::new(), |said| format!(" (it said `{said}`)"))
+fn of_messages(said: Option<&str>) -> String {
+    said.map_or(String::new(), |said| format!(" (it said `{said}`)"))
 }
 
 impl CountError {
@@ -114,7 +114,7 @@ impl Lengths {
     fn per_request(self, work: &[u64]) -> f64 {
         let least = |place: usize| work.iter().skip(place).step_by(2).min().copied();
         let (short, long) = (least(0).unwrap_or_default(), least(1).unwrap_or_default());
-        self.share(short, long)
+        self.share(short, long).max(0.0)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
@@ -277,11 +277,7 @@ fn by_function(
 }
 
 /// Returns the work of a class, from the tallies of its loads.
-fn of_traces(
-    class: Class,
-    lengths: Lengths,
-    loads: Option<&[Tally]>,
-) -> [((Class, Work), f64); 4] {
+fn of_traces(class: Class, lengths: Lengths, loads: Option<&[Tally]>) -> [((Class, Work), f64); 4] {
     let loads = loads.unwrap_or_default();
     let of = |work, count: fn(&Tally) -> u64| {
         let all: Vec<u64> = loads.iter().map(count).collect();
@@ -304,7 +300,8 @@ mod tests {
     #[test]
     fn what_does_not_depend_on_the_number_of_requests_cancels() {
         let work = |requests: u64, other: u64| 500 + requests * 17 + other;
-        let loads = [work(10, 0), work(30, 90), work(10, 40), work(30, 0), work(10, 7), work(30, 3)];
+        let loads =
+            [work(10, 0), work(30, 90), work(10, 40), work(30, 0), work(10, 7), work(30, 3)];
         assert!((LENGTHS.per_request(&loads) - 17.0).abs() < 1e-12);
         assert_eq!(LENGTHS.loads().collect::<Vec<_>>(), [10, 30, 10, 30, 10, 30]);
         assert_eq!(LENGTHS.requests(), 121);
@@ -313,7 +310,8 @@ mod tests {
     #[test]
     fn a_function_that_only_a_long_load_calls_has_its_share() {
         let profile = |rare| {
-            let text = format!("events: Ir\nfn=often\n1 100\nfn=rare\n1 {rare}\ntotals: {}\n", 100 + rare);
+            let text =
+                format!("events: Ir\nfn=often\n1 100\nfn=rare\n1 {rare}\ntotals: {}\n", 100 + rare);
             Profile::parse(&text).unwrap()
         };
         let mut counts = Counts::default();

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::allowance::Allowances;
-use super::judge::{grown, metrics, overall};
+use super::figures::{change, name};
 pub(crate) use super::judge::Sides;
+use super::judge::{grown, metrics, overall};
 use crate::base::clock::UnixSeconds;
-use crate::harness::document::count::{Count, CountedMetric, GrownFunction, SCHEMA};
+use crate::harness::document::count::{Count, CountedMetric, SCHEMA};
 use crate::harness::document::gate::{BuildName, Verdict};
 use crate::harness::report::host::{build, host};
 
@@ -119,22 +120,6 @@ fn sentence(verdict: Verdict, metrics: &[CountedMetric], failures: &[String]) ->
     }
 }
 
-/// Returns the name of a metric: `hit.instructions`.
-pub(super) fn name(metric: &CountedMetric) -> String {
-    format!("{}.{}", metric.class, metric.work)
-}
-
 fn grew(metric: &CountedMetric) -> String {
-    format!("{} {}", name(metric), super::text::change(metric))
-}
-
-/// Returns a grown function as a line.
-pub(super) fn line(function: &GrownFunction) -> String {
-    let [base, candidate] = [function.base, function.candidate].map(super::text::number);
-    format!(
-        "{} {}: {base} to {candidate}, with what it calls {}",
-        super::text::signed(function.change),
-        function.function,
-        super::text::signed(function.change_inclusive)
-    )
+    format!("{} {}", name(metric), change(metric))
 }

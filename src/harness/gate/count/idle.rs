@@ -17,7 +17,9 @@ pub(crate) enum IdleError {
     #[error("the server ended")]
     Ended,
     /// Some thread works all the time.
-    #[error("the server works although it has no request; the counts would be those of its idle work")]
+    #[error(
+        "the server works although it has no request; the counts would be those of its idle work"
+    )]
     Busy,
 }
 
@@ -96,7 +98,9 @@ mod tests {
     #[test]
     fn only_a_sleeping_thread_is_asleep() {
         let status = |state| {
-            format!("Name:\ta\nState:\t{state}\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n")
+            format!(
+                "Name:\ta\nState:\t{state}\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n"
+            )
         };
         assert_eq!(asleep(&status("S (sleeping)")), Some(7));
         for state in ["R (running)", "D (disk sleep)", "t (tracing stop)"] {

@@ -43,7 +43,16 @@ fn metric(
     let high = most(&candidate) - least(&base);
     let change = mean(&candidate) - mean(&base);
     let verdict = verdict([low, high], allowed);
-    CountedMetric { class, work, base, candidate, change, change_bounds: [low, high], allowed, verdict }
+    CountedMetric {
+        class,
+        work,
+        base,
+        candidate,
+        change,
+        change_bounds: [low, high],
+        allowed,
+        verdict,
+    }
 }
 
 /// Returns the verdict on a growth that lies between two bounds.
@@ -205,7 +214,12 @@ mod tests {
         };
         let sides = Sides {
             base: with(&[("parse", 9_000.0), ("sign", 900.0), ("same", 100.0), ("gone", 7.0)]),
-            candidate: with(&[("parse", 9_050.0), ("sign", 800.0), ("same", 100.5), ("new", 300.0)]),
+            candidate: with(&[
+                ("parse", 9_050.0),
+                ("sign", 800.0),
+                ("same", 100.5),
+                ("new", 300.0),
+            ]),
         };
         let grown = grown(&sides);
         let named: Vec<(&str, f64)> =

@@ -1,7 +1,6 @@
 //! Writes a gate that counted as a JUnit file: one test case for each metric, and one for the checks.
 
-use super::document::name;
-use super::text::{change, signed};
+use super::figures::{change, name, signed};
 use crate::harness::document::count::{Count, CountedMetric};
 use crate::harness::gate::junit::{Case, Outcome, Suite, checks, properties};
 

@@ -73,8 +73,8 @@ impl Requests {
             Self::Broker(world) => {
                 let selector = selector(world, class, number);
                 format!(
-                    "GET {PATH}{selector} HTTP/1.1\r\nHost: {}\r\n{HEAD}x-ms-client-request-id: {:08x}-0000-4000-8000-000000000000\r\n\r\n",
-                    url.authority, number
+                    "GET {PATH}{selector} HTTP/1.1\r\nHost: {}\r\n{HEAD}x-ms-client-request-id: {number:08x}-0000-4000-8000-000000000000\r\n\r\n",
+                    url.authority
                 )
                 .into_bytes()
             }
@@ -93,7 +93,8 @@ impl Requests {
 }
 
 /// Path and query of a token request, up to the selector of an identity.
-const PATH: &str = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://management.azure.com/";
+const PATH: &str =
+    "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://management.azure.com/";
 
 /// Header fields of azure-identity 1.27.0 for Python, except for `Host` and the id of the request. An SDK's head
 /// is what a broker reads most of the time.

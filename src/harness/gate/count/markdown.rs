@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::presets;
 
-use super::document::line;
+use super::figures::line;
 use super::text::{counted, table};
 use crate::harness::document::count::Count;
 use crate::harness::gate::markdown::escaped;

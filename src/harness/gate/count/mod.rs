@@ -7,6 +7,7 @@
 pub(crate) mod allowance;
 pub(crate) mod counting;
 pub(crate) mod document;
+mod figures;
 mod idle;
 mod judge;
 pub(crate) mod junit;

@@ -109,7 +109,7 @@ impl Call {
     fn of(text: &str) -> Self {
         let (name, rest) = text.split_once('(').unwrap_or((text, ""));
         let name = name.trim_end().trim_start_matches("sys_").to_owned();
-        let (arguments, _) = rest.rsplit_once(')').unwrap_or((rest, ""));
+        let (arguments, _) = rest.split_once(')').unwrap_or((rest, ""));
         Self { name, arguments: arguments.trim().to_owned() }
     }
 

@@ -43,7 +43,11 @@ pub(crate) enum ValgrindError {
 pub(crate) fn version() -> Result<String, ValgrindError> {
     let missing = |program| move |source| ValgrindError::Missing(program, source);
     let run = |program: &'static str| {
-        Command::new(program).arg("--version").stdin(Stdio::null()).output().map_err(missing(program))
+        Command::new(program)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(missing(program))
     };
     run("vgdb")?;
     Ok(String::from_utf8_lossy(&run("valgrind")?.stdout).trim().to_owned())

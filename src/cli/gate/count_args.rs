@@ -8,7 +8,7 @@ use crate::harness::gate::count::allowance::{self, Allowance};
 /// Flags of a gate that counts.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Count")]
-pub(in crate::cli::gate) struct CountArgs {
+pub(super) struct CountArgs {
     /// Compare the work for a request instead of times: instructions, allocations, allocated bytes, system
     /// calls and written bytes. Needs Valgrind, and no quiet machine
     #[arg(
@@ -19,7 +19,7 @@ pub(in crate::cli::gate) struct CountArgs {
             "duration", "warmup", "vms", "user_assigned", "connections", "seed",
         ]
     )]
-    pub(in crate::cli::gate) count: bool,
+    pub(super) count: bool,
     /// Growth that is allowed, as a share or per request, like instructions=0.5% or allocations=1; may be
     /// repeated [default: instructions=0.3%, allocations=0, allocated-bytes=1%, system-calls=0,
     /// written-bytes=1%]
@@ -36,7 +36,13 @@ pub(in crate::cli::gate) struct CountArgs {
     #[arg(env = "MINTBENCH_GATE_COMMAND")]
     pub(super) command: Option<String>,
     /// URL of the GETs that such a server answers with 2xx, like `http://127.0.0.1:{port}/path`
-    #[arg(long, value_name = "URL", requires = "command", env = "MINTBENCH_GATE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "command",
+        env = "MINTBENCH_GATE_URL",
+        hide_env_values = true
+    )]
     pub(super) url: Option<String>,
     /// Header of these requests; may be repeated
     #[arg(long, value_name = "NAME: VALUE", requires = "command", env = "MINTBENCH_GATE_HEADER")]
