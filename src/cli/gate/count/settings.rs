@@ -8,7 +8,7 @@ use crate::harness::gate::count::server::{CommandLine, Kind, PORT, PROGRAM};
 
 /// Reasons why the flags do not describe a count.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CountSettingsError {
+pub(in crate::cli::gate) enum CountSettingsError {
     #[error("--command has a quote without its end")]
     Quote,
     #[error("--{flag} has to contain `{place}`, {why}")]
