@@ -386,6 +386,7 @@ mod tests {
                 acted: Nanos::ZERO,
                 written: Some(Nanos::ZERO),
                 end: Nanos::new(1),
+                added: Nanos::ZERO,
             });
         }
         set

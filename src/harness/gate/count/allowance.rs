@@ -105,12 +105,15 @@ mod tests {
     fn what_is_not_given_has_its_default() {
         let growth = |given: &[&str], work, base| {
             let given: Vec<_> = given.iter().map(|text| parse(text).unwrap()).collect();
-            Allowances::with(&given).growth(work, base)
+            Some(Allowances::with(&given).growth(work, base))
         };
-        assert_eq!(growth(&[], Work::Instructions, 20_000.0), 60.0);
-        assert_eq!(growth(&[], Work::Allocations, 20.0), 0.5);
-        assert_eq!(growth(&["allocations=1"], Work::Allocations, 20.0), 1.5);
-        assert_eq!(growth(&["allocations=1"], Work::SystemCalls, 20.0), 0.5);
-        assert_eq!(growth(&["instructions=1%", "instructions=2%"], Work::Instructions, 100.0), 2.0);
+        assert_eq!(growth(&[], Work::Instructions, 20_000.0), Some(60.0));
+        assert_eq!(growth(&[], Work::Allocations, 20.0), Some(0.5));
+        assert_eq!(growth(&["allocations=1"], Work::Allocations, 20.0), Some(1.5));
+        assert_eq!(growth(&["allocations=1"], Work::SystemCalls, 20.0), Some(0.5));
+        assert_eq!(
+            growth(&["instructions=1%", "instructions=2%"], Work::Instructions, 100.0),
+            Some(2.0)
+        );
     }
 }
