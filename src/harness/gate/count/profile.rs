@@ -228,7 +228,7 @@ totals: 175
         let other = PROFILE.replace("events: Ir", "events: Dr");
         assert_eq!(Profile::parse(&other), Err(ProfileError::NoInstructions));
         let broken = PROFILE.replace("16 20", "16 many");
-        assert_eq!(Profile::parse(&broken), Err(ProfileError::Line(16)));
+        assert_eq!(Profile::parse(&broken), Err(ProfileError::Line(17)));
     }
 
     #[test]
