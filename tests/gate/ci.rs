@@ -32,7 +32,7 @@ const JUNIT_10: [(&str, &[&str]); 9] = [
 ];
 
 /// Asserts that every element and attribute belongs to the schema.
-fn is_of_the_schema(junit: &str) {
+pub(crate) fn is_of_the_schema(junit: &str) {
     let body = junit.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>").unwrap();
     for tag in body.split('<').skip(1).filter(|tag| !tag.starts_with('/')) {
         let (tag, _) = tag.split_once('>').unwrap();

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod ci;
+mod count;
 mod interrupted;
 
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +15,8 @@ use std::time::Duration;
 use mintbench::base::clock::Monotonic;
 use mintbench::harness::document::gate::Gate;
 use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 const MINTBENCH: &str = env!("CARGO_BIN_EXE_mintbench");
@@ -39,17 +42,22 @@ fn stderr(output: &Output) -> String {
 
 /// Returns the gate.json in `folder`, which must conform to its schema.
 fn document(folder: &Path) -> Value {
+    read_valid::<Gate>(&folder.join("gate.json"), "docs/schema/gate-1.json")
+}
+
+/// Reads a document, which must conform to its schema and to its type.
+fn read_valid<T: DeserializeOwned + Serialize>(file: &Path, schema: &str) -> Value {
     let read = |path: &Path| -> Value {
         let text =
             std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         serde_json::from_str(&text).unwrap()
     };
-    let json = read(&folder.join("gate.json"));
-    let validator = jsonschema::validator_for(&read(Path::new("docs/schema/gate-1.json"))).unwrap();
+    let json = read(file);
+    let validator = jsonschema::validator_for(&read(Path::new(schema))).unwrap();
     let errors: Vec<String> = validator.iter_errors(&json).map(|e| e.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
-    let gate: Gate = serde_json::from_value(json.clone()).unwrap();
-    assert_eq!(serde_json::to_value(gate).unwrap(), json, "what is read is what was written");
+    let typed: T = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(typed).unwrap(), json, "what is read is what was written");
     json
 }
 
@@ -441,9 +449,10 @@ fn a_revision_that_does_not_build_is_no_base_and_leaves_no_work_tree() {
 
 #[test]
 fn the_patches_of_the_proofs_apply_to_the_broker() {
-    // If a patch does not apply, its script in `benches/gate` proves nothing, which shows only once
-    // a month.
-    for patch in ["benches/gate/slow.patch", "benches/gate/sleep.patch"] {
+    // If a patch does not apply, its script proves nothing, which shows only once a month.
+    for patch in
+        ["benches/gate/slow.patch", "benches/gate/sleep.patch", "benches/count/planted.patch"]
+    {
         let output = Command::new("git").args(["apply", "--check", patch]).output().unwrap();
         assert!(output.status.success(), "{patch}: {}", stderr(&output));
     }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::count_args::CountArgs;
 use crate::harness::gate::metric::Metric;
 use crate::harness::scenario::spec::Scenario;
 
-/// Fail a build that is slower than another.
+/// Fail a build that is slower than another, or that does more work.
 ///
 /// Runs both builds as brokers of the same world, loads them in turns, and compares the pairs. Takes about
-/// a minute with the default flags.
+/// a minute with the default flags. With --count it compares what both do for a request, which no other load
+/// of the machine disturbs.
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("against").required(true).args(["base", "base_rev", "baseline"]),
@@ -34,6 +36,10 @@ pub(crate) struct GateArgs {
     /// Executable of the candidate [default: this one]
     #[arg(long, value_name = "PATH", env = "MINTBENCH_GATE_CANDIDATE")]
     pub(super) candidate: Option<PathBuf>,
+    /// Git revision of the candidate, built like that of the base
+    #[arg(long, value_name = "REV", conflicts_with = "candidate")]
+    #[arg(env = "MINTBENCH_GATE_CANDIDATE_REV")]
+    pub(super) candidate_rev: Option<String>,
     /// Metrics that must all be judged: cpu, memory, hit-ratio, and hit, miss or coalesced with .p50 or
     /// .p99 [default: cpu, memory, hit-ratio; the classes if the machine allows]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', env = "MINTBENCH_GATE_METRICS")]
@@ -83,12 +89,14 @@ pub(crate) struct GateArgs {
     /// Write a comment for a pull request
     #[arg(long, value_name = "FILE", env = "MINTBENCH_GATE_MARKDOWN")]
     pub(super) markdown: Option<PathBuf>,
-    /// Folder for gate.json and the distributions of both builds (.hgrm)
+    /// Folder for gate.json and the distributions of both builds (.hgrm); with --count for count.json
     #[arg(long, value_name = "DIR", env = "MINTBENCH_GATE_OUT")]
     pub(super) out: Option<PathBuf>,
-    /// Print gate.json instead of the tables
+    /// Print gate.json or count.json instead of the tables
     #[arg(long, env = "MINTBENCH_GATE_JSON")]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) count: CountArgs,
 }
 
 /// Parses a share or a probability: `5%`, `0.05`.

@@ -13,6 +13,7 @@ use super::revision::{self, RevisionError};
 use crate::base::printable;
 use crate::harness::document::gate::BuildName;
 use crate::harness::gate::baseline::Baseline;
+use crate::harness::gate::count::server::Kind;
 use crate::harness::gate::leg::{Leg, Side};
 use crate::harness::machine::stop::Stop;
 use crate::harness::session::serve_process::this_program;
@@ -20,7 +21,7 @@ use crate::harness::session::serve_process::this_program;
 /// Reasons why a build cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BuildError {
-    #[error("cannot find the {side} `{path}`; name a mintbench executable", path = path.display())]
+    #[error("cannot find the {side} `{path}`; name an executable", path = path.display())]
     Find { side: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot run the {side} `{path}`; name a mintbench executable", path = path.display())]
     Run { side: &'static str, path: PathBuf, source: io::Error },
@@ -68,7 +69,7 @@ impl Builds {
         stop: &Arc<Stop>,
     ) -> Result<Self, BuildError> {
         // Check the candidate first: a typing error is found at once, but a base takes minutes to build.
-        let candidate = candidate(args)?;
+        let candidate = candidate(args, stop)?;
         let base = match (baseline, &args.base_rev, &args.base) {
             (Some(baseline), ..) => stored(args, baseline),
             (None, Some(revision), _) => built(revision, stop)?,
@@ -78,7 +79,44 @@ impl Builds {
     }
 }
 
-fn candidate(args: &GateArgs) -> Result<Candidate, BuildError> {
+/// Both builds of a gate that counts.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) base: Candidate,
+    pub(super) candidate: Candidate,
+}
+
+impl Counted {
+    /// Finds both builds, which are executables. Those of a broker are checked to be mintbench.
+    pub(super) fn find(args: &GateArgs, kind: &Kind, stop: &Arc<Stop>) -> Result<Self, BuildError> {
+        if let (Kind::Command(_), Some(base), Some(candidate)) = (kind, &args.base, &args.candidate)
+        {
+            let (base, candidate) =
+                (executable(Side::Base, base)?, executable(Side::Candidate, candidate)?);
+            return Ok(Self { base, candidate });
+        }
+        let Builds { base, candidate } = Builds::find(args, None, stop)?;
+        let program = match base.source {
+            Source::Program(program) => program,
+            Source::Stored(_) => candidate.program.clone(),
+        };
+        Ok(Self { base: Candidate { name: base.name, program }, candidate })
+    }
+}
+
+/// Returns the executable of any server.
+fn executable(side: Side, path: &Path) -> Result<Candidate, BuildError> {
+    let find = |source| BuildError::Find { side: side.as_str(), path: path.to_owned(), source };
+    let program = path.canonicalize().map_err(find)?;
+    Ok(Candidate { name: name(&path.display().to_string(), None, &program), program })
+}
+
+fn candidate(args: &GateArgs, stop: &Arc<Stop>) -> Result<Candidate, BuildError> {
+    if let Some(revision) = &args.candidate_rev {
+        let (commit, path) = revision::build(revision, stop)?;
+        let program = program(Side::Candidate, &path)?;
+        return Ok(Candidate { name: name(revision, Some(commit), &program), program });
+    }
     let Some(path) = &args.candidate else {
         let program = this_program();
         let commit = known(env!("MINTBENCH_BUILD_COMMIT"));

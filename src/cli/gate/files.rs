@@ -26,7 +26,7 @@ pub(super) enum FileError {
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Report(#[from] html::ReportError),
-    #[error("cannot make gate.json")]
+    #[error("cannot make the JSON of the verdict")]
     Json(#[from] serde_json::Error),
 }
 
@@ -35,11 +35,14 @@ const FILE: &str = "gate.json";
 /// Checks the outputs before the minutes of measuring, and creates the folder.
 pub(super) fn check(args: &GateArgs) -> Result<Option<OutFolder>, FileError> {
     let folder = args.out.clone().map(claim).transpose()?;
-    output_files::check(&[
-        ("junit", args.junit.as_deref()),
-        ("markdown", args.markdown.as_deref()),
-    ])?;
+    check_files(args)?;
     Ok(folder)
+}
+
+/// Checks the files that every gate can write.
+pub(super) fn check_files(args: &GateArgs) -> Result<(), FileError> {
+    let files = [("junit", args.junit.as_deref()), ("markdown", args.markdown.as_deref())];
+    Ok(output_files::check(&files)?)
 }
 
 fn claim(path: PathBuf) -> Result<OutFolder, OutFolderError> {
@@ -93,6 +96,6 @@ fn curves(folder: &Path, pairs: &[Pair], side: Side) -> Result<(), FileError> {
     Ok(())
 }
 
-fn stored(path: &Path, written: io::Result<()>) -> Result<(), FileError> {
+pub(super) fn stored(path: &Path, written: io::Result<()>) -> Result<(), FileError> {
     written.map_err(|source| FileError::Write { path: path.to_owned(), source })
 }

@@ -1,7 +1,9 @@
-//! `mintbench gate`: compares the speed of a candidate build with that of a base.
+//! `mintbench gate`: compares the speed or the work of a candidate build with that of a base.
 
 mod args;
 mod builds;
+mod count;
+mod count_args;
 mod error;
 mod files;
 mod legs;
@@ -13,6 +15,7 @@ use std::sync::Arc;
 
 pub(super) use self::args::GateArgs;
 use self::builds::{BuildError, Builds};
+use self::count::GateCountError;
 use self::error::LegError;
 use self::files::FileError;
 use self::legs::Legs;
@@ -37,6 +40,8 @@ enum GateError {
     Baseline(#[from] BaselineError),
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    Count(#[from] GateCountError),
     #[error(transparent)]
     Leg(#[from] LegError),
     #[error(transparent)]
@@ -90,6 +95,9 @@ const fn exit(verdict: Verdict) -> Exit {
 }
 
 fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, GateError> {
+    if args.count.count {
+        return Ok(count::run(args, clock, stop)?);
+    }
     let baseline = settings::baseline(args)?;
     let GateSettings { spec, policy, notes } = GateSettings::resolve(args, baseline.as_ref())?;
     let _folder = files::check(args)?;

@@ -6,6 +6,7 @@
 
 pub mod compare;
 pub mod compare_targets;
+pub mod count;
 pub mod doctor;
 pub mod extra;
 pub mod gate;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use super::figures::{change, share};
 use super::judge::Verdict;
 use crate::base::printable::printable;
-use crate::harness::document::gate::{Gate, Judged, MetricResult};
+use crate::harness::document::gate::{BuildName, Gate, Judged, MetricResult};
 
 /// Returns the text of the file.
 pub(crate) fn render(document: &Gate) -> String {
@@ -20,55 +20,97 @@ pub(crate) fn render(document: &Gate) -> String {
 
 /// Outcome of a test case. Each outcome but success has an XML element of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Error,
     Failure,
     Skipped,
     Success,
 }
 
-struct Case {
-    name: String,
-    outcome: Outcome,
-    said: String,
+/// Test case of a suite.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) outcome: Outcome,
+    /// Text of the case; empty if there is nothing to say.
+    pub(super) said: String,
+}
+
+/// Test cases of one gate.
+pub(super) struct Suite<'a> {
+    /// Name of the suite, after `mintbench gate`.
+    pub(super) name: &'a str,
+    /// Time at which the gate began.
+    pub(super) started_at: &'a str,
+    pub(super) properties: [(&'static str, String); 4],
+    pub(super) cases: Vec<Case>,
+}
+
+impl Outcome {
+    /// Returns the outcome of a metric with this verdict.
+    pub(super) const fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Self::Success,
+            Verdict::Fail => Self::Failure,
+            Verdict::Inconclusive | Verdict::Invalid => Self::Skipped,
+        }
+    }
 }
 
 fn write(text: &mut String, document: &Gate) -> std::fmt::Result {
     let metrics = document.metrics.iter().map(|metric| case(metric, document.verdict));
-    let cases: Vec<Case> = std::iter::once(checks(document)).chain(metrics).collect();
-    let count = |outcome| cases.iter().filter(|case| case.outcome == outcome).count();
-    let counts = format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
-        cases.len(),
-        count(Outcome::Failure),
-        count(Outcome::Error)
-    );
-    let (suite, skipped) = (escaped(&document.scenario), count(Outcome::Skipped));
-    writeln!(text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
-    writeln!(text, "<testsuites name=\"mintbench\" {counts}>")?;
-    writeln!(
-        text,
-        "  <testsuite name=\"mintbench gate {suite}\" {counts} skipped=\"{skipped}\" timestamp=\"{}\">",
-        document.started_at
-    )?;
-    properties(text, document)?;
-    cases.iter().try_for_each(|case| element(text, case))?;
-    writeln!(text, "  </testsuite>\n</testsuites>")
+    let suite = Suite {
+        name: &document.scenario,
+        started_at: &document.started_at,
+        properties: properties(
+            document.verdict,
+            &document.sentence,
+            [&document.base, &document.candidate],
+        ),
+        cases: std::iter::once(checks(&document.failures)).chain(metrics).collect(),
+    };
+    suite.write(text)
 }
 
-fn properties(text: &mut String, document: &Gate) -> std::fmt::Result {
-    let (base, candidate) = (document.base.to_string(), document.candidate.to_string());
-    let named = [
-        ("verdict", document.verdict.as_str()),
-        ("sentence", &document.sentence),
-        ("base", &base),
-        ("candidate", &candidate),
-    ];
-    writeln!(text, "    <properties>")?;
-    for (name, value) in named {
-        writeln!(text, "      <property name=\"{name}\" value=\"{}\"/>", escaped(value))?;
+/// Returns the properties of a gate: its verdict, and its two builds.
+pub(super) fn properties(
+    verdict: Verdict,
+    sentence: &str,
+    [base, candidate]: [&BuildName; 2],
+) -> [(&'static str, String); 4] {
+    [
+        ("verdict", verdict.as_str().to_owned()),
+        ("sentence", sentence.to_owned()),
+        ("base", base.to_string()),
+        ("candidate", candidate.to_string()),
+    ]
+}
+
+impl Suite<'_> {
+    /// Writes the whole file.
+    pub(super) fn write(&self, text: &mut String) -> std::fmt::Result {
+        let count = |outcome| self.cases.iter().filter(|case| case.outcome == outcome).count();
+        let counts = format!(
+            "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
+            self.cases.len(),
+            count(Outcome::Failure),
+            count(Outcome::Error)
+        );
+        let (suite, skipped) = (escaped(self.name), count(Outcome::Skipped));
+        writeln!(text, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
+        writeln!(text, "<testsuites name=\"mintbench\" {counts}>")?;
+        writeln!(
+            text,
+            "  <testsuite name=\"mintbench gate {suite}\" {counts} skipped=\"{skipped}\" timestamp=\"{}\">",
+            self.started_at
+        )?;
+        writeln!(text, "    <properties>")?;
+        for (name, value) in &self.properties {
+            writeln!(text, "      <property name=\"{name}\" value=\"{}\"/>", escaped(value))?;
+        }
+        writeln!(text, "    </properties>")?;
+        self.cases.iter().try_for_each(|case| element(text, case))?;
+        writeln!(text, "  </testsuite>\n</testsuites>")
     }
-    writeln!(text, "    </properties>")
 }
 
 fn element(text: &mut String, Case { name, outcome, said }: &Case) -> std::fmt::Result {
@@ -86,11 +128,12 @@ fn element(text: &mut String, Case { name, outcome, said }: &Case) -> std::fmt::
     writeln!(text, "{start}><{tag} message=\"{said}\"/></testcase>")
 }
 
-fn checks(document: &Gate) -> Case {
-    let (outcome, said) = if document.failures.is_empty() {
+/// Returns the case of the checks.
+pub(super) fn checks(failures: &[String]) -> Case {
+    let (outcome, said) = if failures.is_empty() {
         (Outcome::Success, String::new())
     } else {
-        (Outcome::Failure, format!("checks failed: {}", document.failures.join("\n")))
+        (Outcome::Failure, format!("checks failed: {}", failures.join("\n")))
     };
     Case { name: "checks".to_owned(), outcome, said }
 }
@@ -104,12 +147,7 @@ fn case(metric: &MetricResult, verdict: Verdict) -> Case {
         let said = metric.not_judged.as_deref().unwrap_or("-");
         return Case { name, outcome, said: format!("not judged: {said}") };
     };
-    let outcome = match judged.verdict {
-        Verdict::Pass => Outcome::Success,
-        Verdict::Fail => Outcome::Failure,
-        Verdict::Inconclusive | Verdict::Invalid => Outcome::Skipped,
-    };
-    Case { name, outcome, said: says(judged) }
+    Case { name, outcome: Outcome::of(judged.verdict), said: says(judged) }
 }
 
 fn says(judged: &Judged) -> String {

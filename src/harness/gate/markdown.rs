@@ -46,7 +46,7 @@ the *smallest* fails. A candidate that is at most {} slower fails by chance in a
 }
 
 /// Escapes names, which come from outside: they must not start a tag or a mention, or be invisible.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     printable::name(text).replace('&', "&amp;").replace('<', "&lt;").replace('@', "&#64;")
 }
 

@@ -98,7 +98,27 @@ impl ServeProcess {
         extra: &[String],
         stop: &Arc<Stop>,
     ) -> Result<Self, ServeError> {
+        let mut extra = extra.to_vec();
+        extra.extend(core.into_iter().flat_map(|core| ["--cpus".to_owned(), core.to_string()]));
         let mut command = Command::new(program);
+        // These are not flags, because a broker of another build may not know them. The generator
+        // counts as one caller.
+        command.env("MINTBENCH_SERVE_HICCUPS", "true");
+        command.env("MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER", usize::MAX.to_string());
+        Self::start_command(command, world, &extra, stop)
+    }
+
+    /// Starts a broker like [`Self::start`], by a command that lacks only the arguments of mintbench: it
+    /// may have another program run mintbench.
+    ///
+    /// # Errors
+    /// Returns [`ServeError`] if the broker does not become ready.
+    pub(crate) fn start_command(
+        mut command: Command,
+        world: &Synthetic,
+        extra: &[String],
+        stop: &Arc<Stop>,
+    ) -> Result<Self, ServeError> {
         command.arg("serve");
         for endpoint in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
             if !extra.iter().any(|argument| argument == endpoint) {
@@ -106,22 +126,17 @@ impl ServeProcess {
             }
         }
         command.args(["--synthetic", &world.to_string()]).args(extra);
-        if let Some(core) = core {
-            command.args(["--cpus", &core.to_string()]);
-        }
+        let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
         for (name, _) in std::env::vars_os() {
-            if name.as_encoded_bytes().starts_with(b"MINTBENCH_") && name != KEPT_VARIABLE {
+            let set = name.as_encoded_bytes().starts_with(b"MINTBENCH_") && !own.contains(&name);
+            if set && name != KEPT_VARIABLE {
                 command.env_remove(name);
             }
         }
-        // These are not flags, because a broker of another build may not know them. The generator
-        // counts as one caller.
-        command.env("MINTBENCH_SERVE_HICCUPS", "true");
-        command.env("MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER", usize::MAX.to_string());
         command.process_group(0);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = spawned.map_err(|source| ServeError::Spawn {
-            program: program.display().to_string(),
+            program: command.get_program().to_string_lossy().into_owned(),
             source,
         })?;
         stop.add_child(Pid::from_child(&child));
