@@ -17,6 +17,7 @@ mod server;
 mod targets;
 mod tls;
 mod watched;
+mod witnessed;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
