@@ -19,6 +19,7 @@ mod server;
 mod targets;
 mod tls;
 mod watched;
+mod witnessed;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -11,11 +11,11 @@ use rustix::event::{Timespec, epoll};
 
 use super::held::Held;
 use super::looks::{Found, Looks};
-use super::own_core::OwnCore;
 use super::pool::Pool;
 use super::setup::{Prepared, RunSetup};
 use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::wall_clock::WallClock;
+use super::witnesses::own_core::OwnCore;
 use crate::harness::machine::cores;
 use crate::harness::machine::scheduling::PROC;
 use crate::harness::nanos::Nanos;

@@ -8,7 +8,6 @@ mod generator;
 mod held;
 pub mod load;
 mod looks;
-mod own_core;
 mod pool;
 mod setup;
 mod shared;

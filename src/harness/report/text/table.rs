@@ -33,9 +33,6 @@ pub(crate) fn render(
     // Writing to a string cannot fail.
     let _ = sentences(&mut text, run, outcome);
     let _ = writeln!(text, "\n{}", heading.lines(outcome.duration));
-    if let Some(headline) = pauses::headline(&run.load) {
-        let _ = writeln!(text, "PAUSED    {headline}");
-    }
     let _ = first_lines(&mut text, run, asked.rule, &ruling);
     let _ = writeln!(text, "{}", latencies(run, outcome));
     if heading.has_phases() {
@@ -71,13 +68,18 @@ pub(super) fn or_dash(us: Option<f64>) -> String {
     us.map_or("-".to_owned(), readable_us)
 }
 
-/// Writes what was measured, unless nothing was, or the strict rule asks for all or nothing.
+/// Writes long pauses, and what was measured, unless nothing was, or the strict rule asks for all or
+/// nothing.
 fn first_lines(text: &mut String, run: &Run, rule: Rule, ruling: &Ruling) -> Result {
-    let is_void = Headline::of(&ruling.reasons).is_some();
-    let whole = run.whole.filter(|_| rule == Rule::Bounds && !is_void);
-    let Some(whole) = whole else { return Ok(()) };
-    statement::write(text, whole.response_us, ruling)?;
-    writeln!(text)
+    if Headline::of(&ruling.reasons).is_some() {
+        return Ok(());
+    }
+    let (paused, whole) = (pauses::headline(&run.load), run.whole.filter(|_| rule == Rule::Bounds));
+    if let Some(paused) = &paused {
+        writeln!(text, "PAUSED    {paused}")?;
+    }
+    whole.map_or(Ok(()), |whole| statement::write(text, whole.response_us, ruling))?;
+    if paused.is_some() || whole.is_some() { writeln!(text) } else { Ok(()) }
 }
 
 fn latencies(run: &Run, outcome: &Outcome) -> String {

@@ -7,7 +7,7 @@ use crate::harness::nanos::Nanos;
 
 /// Waits of the calling thread. Without the kernel's account there is no evidence, so nothing counts.
 #[derive(Debug, Default)]
-pub(super) struct OwnCore {
+pub(in crate::harness::driver) struct OwnCore {
     file: Option<CoreTimeFile>,
     /// Wait of the thread since it began, at the last reading.
     waited: Nanos,
@@ -19,7 +19,7 @@ const EXPLAINED_MIN: u64 = 80;
 
 impl OwnCore {
     /// Opens the account of the calling thread.
-    pub(super) fn of_this_thread(proc: &Path) -> Self {
+    pub(in crate::harness::driver) fn of_this_thread(proc: &Path) -> Self {
         let file = CoreTimeFile::of_this_thread(proc).ok();
         let mut core = Self { file, waited: Nanos::ZERO };
         core.refresh();
@@ -27,13 +27,13 @@ impl OwnCore {
     }
 
     /// Forgets all waits until now. Called often, so that short waits do not add up to evidence.
-    pub(super) fn refresh(&mut self) {
+    pub(in crate::harness::driver) fn refresh(&mut self) {
         self.waited_since();
     }
 
     /// Returns true if the thread waited for its core during most of a gap of this length, which has
     /// just ended.
-    pub(super) fn explains(&mut self, gap: Nanos) -> bool {
+    pub(in crate::harness::driver) fn explains(&mut self, gap: Nanos) -> bool {
         self.waited_since().saturating_mul(100) >= gap.saturating_mul(EXPLAINED_MIN)
     }
 

@@ -4,6 +4,8 @@
 //! The kernel books a wait when the thread gets its core. Where exactly it lies before that is not
 //! known, so the time from the former reading, less the wait, to the reading counts.
 
+pub(super) mod own_core;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
