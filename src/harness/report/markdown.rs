@@ -5,10 +5,11 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use super::metrics::MetricsError;
+use super::text::statement;
 use crate::base::clock::readable_us;
 use crate::base::files;
 use crate::base::printable;
-use crate::harness::document::percentiles::Percentiles;
+use crate::harness::document::percentiles::{Percentiles, ResponsePercentiles};
 use crate::harness::document::run::{Run, Slo};
 
 /// Writes a run as Markdown.
@@ -49,7 +50,7 @@ fn verdict(run: &Run) -> &'static str {
     } else if any(Some(false)) {
         "valid, an objective is missed"
     } else if any(None) {
-        "valid, and too short to judge an objective"
+        "valid, and an objective cannot be judged"
     } else {
         "valid"
     }
@@ -59,8 +60,8 @@ fn verdict(run: &Run) -> &'static str {
 fn classes(text: &mut String, run: &Run) -> fmt::Result {
     head(text, ["class", "time"])?;
     for (class, of) in &run.classes {
-        row(text, [class.as_str(), "response"], Some(of.count), of.response_us)?;
-        row(text, ["", "service"], None, of.service_us)?;
+        row(text, [class.as_str(), "response"], Some(of.count), bounded(of.response_us))?;
+        row(text, ["", "service"], None, plain(of.service_us))?;
     }
     writeln!(text)
 }
@@ -70,7 +71,7 @@ fn phases(text: &mut String, run: &Run) -> fmt::Result {
     head(text, ["phase", "class"])?;
     for phase in &run.phases {
         for (class, of) in &phase.classes {
-            row(text, [&phase.name, class.as_str()], Some(of.count), of.response_us)?;
+            row(text, [&phase.name, class.as_str()], Some(of.count), bounded(of.response_us))?;
         }
     }
     writeln!(text)
@@ -85,15 +86,22 @@ fn row(
     text: &mut String,
     names: [&str; 2],
     count: Option<u64>,
-    Percentiles { p50, p90, p99, p999, max }: Percentiles,
+    percentiles: [String; 5],
 ) -> fmt::Result {
     let [first, second] = names.map(escaped);
     let count = count.map_or_else(String::new, |count| count.to_string());
     write!(text, "| {first} | {second} | {count} |")?;
-    for us in [p50, p90, p99, p999, max] {
-        write!(text, " {} |", us.map_or("-".to_owned(), readable_us))?;
-    }
+    percentiles.iter().try_for_each(|time| write!(text, " {} |", escaped(time)))?;
     writeln!(text)
+}
+
+/// Returns the cells of response times, each with the mark of its standing.
+fn bounded(of: ResponsePercentiles) -> [String; 5] {
+    of.named().map(|(_, of)| statement::cell(of))
+}
+
+fn plain(Percentiles { p50, p90, p99, p999, max }: Percentiles) -> [String; 5] {
+    [p50, p90, p99, p999, max].map(|us| us.map_or("-".to_owned(), readable_us))
 }
 
 /// Writes the target, the load, the answers and the objectives.
@@ -128,9 +136,12 @@ fn facts(text: &mut String, run: &Run) -> fmt::Result {
 
 /// Writes what is wrong or worth knowing, and where the run took place.
 fn remarks(text: &mut String, run: &Run) -> fmt::Result {
-    for (label, texts) in
-        [("FAILED", &run.checks.failures), ("INVALID", &run.validity.reasons), ("note", &run.notes)]
-    {
+    for (label, texts) in [
+        ("FAILED", &run.checks.failures),
+        ("INVALID", &run.validity.reasons),
+        ("disturbed", &run.validity.disturbances),
+        ("note", &run.notes),
+    ] {
         texts.iter().try_for_each(|remark| item(text, label, remark))?;
     }
     if let Some(interrupted) = &run.interrupted {
@@ -212,7 +223,7 @@ mod tests {
         let hit = tables.iter().find(|row| row[0] == "hit").unwrap();
         let of = run.classes.values().next().unwrap();
         assert_eq!(hit[2], of.count.to_string());
-        assert_eq!(hit[5], readable_us(of.response_us.p99.unwrap()));
+        assert_eq!(hit[5], statement::cell(of.response_us.p99));
         assert!(text.contains("\n- load: 5000 requests/s, poisson arrivals, "), "{text}");
     }
 
@@ -231,7 +242,7 @@ mod tests {
         };
         assert_eq!(verdict(&run), "valid");
         run.slo.push(slo(None));
-        assert!(verdict(&run).contains("too short"));
+        assert!(verdict(&run).contains("cannot be judged"));
         run.slo.push(slo(Some(false)));
         assert!(verdict(&run).contains("missed"));
         assert!(render(&run).contains("- objective: p99&#60;2ms: MISSED\n"));

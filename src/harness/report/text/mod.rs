@@ -4,6 +4,6 @@ mod heading;
 pub(crate) mod layout;
 pub(crate) mod merged;
 pub(super) mod pauses;
-mod statement;
+pub(super) mod statement;
 pub(crate) mod table;
 mod undisturbed;
