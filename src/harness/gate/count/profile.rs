@@ -145,7 +145,7 @@ const HASH_LENGTH: usize = 19;
 /// Returns a name without the parts that differ between two builds of the same function: the hash of the
 /// compiler, and the numbers of copies and of recursive calls.
 fn readable(name: &str) -> String {
-    let name = name.split("'").next().filter(|name| !name.is_empty()).unwrap_or(name);
+    let name = name.split('\'').next().filter(|name| !name.is_empty()).unwrap_or(name);
     let name = name.split(".llvm.").next().unwrap_or(name);
     let hashed = name.len().checked_sub(HASH_LENGTH).and_then(|at| name.split_at_checked(at));
     let is_hash = |hash: &str| {
