@@ -237,6 +237,7 @@ mod tests {
             objective: "p99<2ms".to_owned(),
             phase: None,
             measured_us: None,
+            lower_us: None,
             met,
             extra: crate::harness::document::extra::Extra::new(),
         };
