@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::exit::Exit;
+use super::exit::{Exit, printed};
 use super::sources::Origin;
-use super::terminal::Stream;
+use super::terminal::{PrintError, Stream, print, print_coloured};
 use crate::base::printable::name;
 use crate::base::secret::shown_url;
 use crate::harness::scenario::spec::Scenario;
@@ -35,21 +35,16 @@ pub(super) fn explain(mut error: clap::Error, origin: Option<&Origin>, args: &[O
         let said = error.to_string();
         let said = said.strip_prefix("error: ").unwrap_or(&said);
         let origin = origin.map_or_else(String::new, |origin| format!("{origin}: "));
-        let _ = Stream::Error.write(&format!("error: {origin}{said}"));
+        Stream::Error.show(&format!("error: {origin}{said}"));
         return Exit::Usage;
     }
-    print_help(&error);
-    Exit::Pass
+    printed(print_help(&error))
 }
 
-fn print_help(error: &clap::Error) {
-    let (help, to) = (error.render(), Stream::Output);
-    let plain = !to.is_terminal() || std::env::var_os("NO_COLOR").is_some();
-    let _ = if plain {
-        to.write(&help.to_string())
-    } else {
-        to.write_coloured(&help.ansi().to_string())
-    };
+fn print_help(error: &clap::Error) -> Result<(), PrintError> {
+    let help = error.render();
+    let plain = !Stream::Output.is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if plain { print(&help.to_string()) } else { print_coloured(&help.ansi().to_string()) }
 }
 
 /// Cleans the given text that the parser repeats. A URL may hold a password. Terminal control characters

@@ -31,10 +31,10 @@ use std::ffi::OsString;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use self::exit::Exit;
-use self::exit::refuse;
+use self::exit::{printed, refuse};
 use self::explain::explain;
 use self::sources::Sources;
-use self::terminal::{Stream, say};
+use self::terminal::{print_as_is, say};
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -162,11 +162,10 @@ fn completions(shell: Shell) -> Exit {
         Shell::Fish => clap_complete::Shell::Fish,
         Shell::Zsh => clap_complete::Shell::Zsh,
     };
-    // Write to memory first, because the library panics if the reader goes away.
+    // Write to memory first, because the library panics if the output is lost.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "mintbench", &mut script);
-    let _ = Stream::Output.write_as_is(&script);
-    Exit::Pass
+    printed(print_as_is(&script))
 }
 
 #[cfg(test)]

@@ -286,4 +286,9 @@ fn only_the_terminal_is_written_to() {
     }
     let child = "fn f() { command.stdout(Stdio::null()); child.stderr.take(); }";
     refused(&[("src/cli/gate.rs", child)], &[]);
+    let loses = "a lost result is an error";
+    for text in ["let _ = print(&text)", "Stream::Output.show(&text)"] {
+        refused(&[("src/cli/gate.rs", &format!("fn f() {{ {text}; }}"))], &[loses]);
+    }
+    refused(&[("src/cli/gate.rs", "fn f() { Stream::Error.show(&text); print(&text)?; }")], &[]);
 }

@@ -88,9 +88,14 @@ pub(crate) const RESERVED: &[(&str, &str, &str)] = &[
     ("println !", TERMINAL, WRITES),
     ("eprint !", TERMINAL, WRITES),
     ("eprintln !", TERMINAL, WRITES),
+    ("Stream :: Output . show (", TERMINAL, LOSES),
+    ("let _ = print (", TERMINAL, LOSES),
+    ("let _ = print_as_is (", TERMINAL, LOSES),
+    ("let _ = print_coloured (", TERMINAL, LOSES),
 ];
 const FLAGS: &str = "only src/cli/ knows the command line; take plain values";
 const CLOCK: &str = "src/base/clock.rs";
 const TIME: &str = "only src/base/clock.rs reads time; take a clock or `now`";
 const TERMINAL: &str = "src/cli/terminal.rs";
-const WRITES: &str = "only src/cli/terminal.rs writes to a terminal; use its `Stream`";
+const WRITES: &str = "only src/cli/terminal.rs writes to a terminal; use its functions";
+const LOSES: &str = "a lost result is an error; return what `print` returns";

@@ -75,15 +75,13 @@ impl Control {
 
 /// Runs the command. The result goes to standard output, an error and its remedy to standard error.
 pub(super) fn main(control: &Control) -> Exit {
-    match control.run() {
-        Ok(output) => {
-            if control.connection().json {
-                output.print_json();
-            } else {
-                output.print();
-            }
-            Exit::Pass
-        }
+    let printed = control.run().and_then(|output| {
+        let json = control.connection().json;
+        let printed = if json { output.print_json() } else { output.print() };
+        Ok(printed?)
+    });
+    match printed {
+        Ok(()) => Exit::Pass,
         Err(error) => {
             print_error(&error);
             if let Some(remedy) = error.remedy() {

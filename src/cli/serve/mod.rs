@@ -20,7 +20,7 @@ pub(super) use self::flags::ServeArgs;
 use self::stop::StopSignals;
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
-use super::terminal::{Log, Stream};
+use super::terminal::{Log, PrintError, Stream, print};
 use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::files;
 use crate::base::files::CREDENTIAL_BYTES_MAX;
@@ -69,8 +69,9 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let (store, new) = store(args)?;
     // A failed start leaves no files behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
-    let server = start(args, &options, store, &mut signals).inspect_err(undo)?;
-    announce(&server);
+    let announced = |server| announce(&server).map(|()| server).map_err(ServeError::from);
+    let server = start(args, &options, store, &mut signals).and_then(announced);
+    let server = server.inspect_err(undo)?;
     signals.wait();
     drop(server);
     Ok(())
@@ -251,9 +252,9 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
 
 /// Prints the addresses. Standard output is an interface: readers wait for `ready`. A closed pipe does not
 /// end the server.
-fn announce(server: &Server) {
+fn announce(server: &Server) -> Result<(), PrintError> {
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));
     let secret = server.admin_secret_file().map(|file| format!("admin-secret {}", file.display()));
     let lines: Vec<String> = endpoints.chain(secret).chain(["ready\n".to_owned()]).collect();
-    let _ = Stream::Output.write(&lines.join("\n"));
+    print(&lines.join("\n"))
 }

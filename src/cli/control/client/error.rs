@@ -8,6 +8,7 @@ use crate::base::files::{ReadError, SecretFileError};
 use crate::base::ids::SubscriptionId;
 use crate::base::tls::TlsError;
 use crate::cli::exit::Exit;
+use crate::cli::terminal::PrintError;
 
 /// Reason why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,9 @@ pub(crate) enum ControlError {
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    /// The result of the command is lost. What the command changed stays changed.
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// A file of the server's folder, or a named file, is not read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -97,6 +101,7 @@ impl ControlError {
             | Self::NoGroup { .. }
             | Self::NoOperator { .. }
             | Self::NoServer { .. }
+            | Self::Print(_)
             | Self::Read(_)
             | Self::Tls(_)
             | Self::Usage(_) => Exit::Usage,
