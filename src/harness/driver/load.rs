@@ -75,7 +75,7 @@ pub enum LoadError {
     #[error("cannot wait for answers")]
     Wait(#[source] io::Error),
     /// The logs could not be written.
-    #[error("cannot write the interval logs")]
+    #[error("cannot write the interval logs; free space, or choose another folder with --out")]
     Write(#[source] io::Error),
     /// A thread could not be started.
     #[error("cannot start a generator thread")]

@@ -60,7 +60,6 @@ impl IntervalSink for Logs {
         let Some(begun) = &mut self.begun else { return Ok(()) };
         let Begun { window, response, service, lag } = begun;
         let length = Duration::from(window.interval(set.index));
-        self.intervals += u64::from(set.seen().next().is_some());
         for (class, latencies) in set.seen() {
             let span = Span { index: set.index, length, class };
             for (log, histogram) in [
@@ -73,7 +72,9 @@ impl IntervalSink for Logs {
             }
         }
         // Flush, so that an interrupted run leaves whole lines.
-        [response, service, lag].into_iter().try_for_each(|log| log.file.flush())
+        [response, service, lag].into_iter().try_for_each(|log| log.file.flush())?;
+        self.intervals += u64::from(set.seen().next().is_some());
+        Ok(())
     }
 }
 
@@ -141,6 +142,8 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
     use super::*;
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
@@ -151,15 +154,10 @@ mod tests {
     use crate::harness::record::intervals::Ended;
     use crate::harness::record::recorder::Recorder;
 
-    #[test]
-    fn what_is_logged_can_be_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut logs = Logs::new(folder.path().to_owned());
-        let (full, sets) = std::sync::mpsc::channel();
-        let (spare, empty) = std::sync::mpsc::channel();
-        let window = Window { start: Nanos::ZERO, end: INTERVAL / 4 };
-        logs.begin(window, UnixSeconds(1_700_000_000)).unwrap();
-        assert!(logs.is_empty());
+    /// Returns the intervals of one request, and the way back for emptied sets.
+    fn one_request(window: Window) -> (Receiver<IntervalSet>, Sender<IntervalSet>) {
+        let (full, sets) = channel();
+        let (spare, empty) = channel();
         let mut recorder = Recorder::new(window, full, empty);
         recorder.record(&Ended {
             class: Class::Hit,
@@ -171,6 +169,33 @@ mod tests {
             end: Nanos::new(1020),
         });
         let _ = recorder.finish();
+        (sets, spare)
+    }
+
+    #[test]
+    fn an_interval_counts_once_the_disk_has_taken_it() {
+        let full = || Log {
+            file: BufWriter::new(File::options().write(true).open("/dev/full").unwrap()),
+            serializer: V2DeflateSerializer::new(),
+            buffer: Vec::new(),
+        };
+        let window = Window { start: Nanos::ZERO, end: INTERVAL };
+        let begun = Begun { window, response: full(), service: full(), lag: full() };
+        let mut logs = Logs { folder: PathBuf::new(), begun: Some(begun), intervals: 0 };
+        let (sets, spare) = one_request(window);
+        let error = collect(&sets, &[spare], &mut logs, &|| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(logs.is_empty());
+    }
+
+    #[test]
+    fn what_is_logged_can_be_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut logs = Logs::new(folder.path().to_owned());
+        let window = Window { start: Nanos::ZERO, end: INTERVAL / 4 };
+        logs.begin(window, UnixSeconds(1_700_000_000)).unwrap();
+        assert!(logs.is_empty());
+        let (sets, spare) = one_request(window);
         collect(&sets, &[spare], &mut logs, &|| ()).unwrap();
         assert!(!logs.is_empty());
         let text = std::fs::read(folder.path().join("service.hlog")).unwrap();
