@@ -97,6 +97,9 @@ pub(crate) struct ServeArgs {
     /// Measure the wake-up delays of this host, and show them in /metrics
     #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
     pub(super) hiccups: bool,
+    /// End when standard input ends: the process that started this one has gone
+    #[arg(long, hide = true, env = "MINTBENCH_SERVE_END_WITH_STDIN")]
+    pub(super) end_with_stdin: bool,
     /// Folder of the stored world [default: none: the world is in memory and ends with the process]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
     pub(super) data: Option<PathBuf>,

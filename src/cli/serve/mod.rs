@@ -17,7 +17,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::error::{LOG, ServeError};
 pub(super) use self::flags::ServeArgs;
-use self::stop::StopSignals;
+use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
 use super::terminal::{Log, PrintError, Stream, print};
@@ -66,6 +66,9 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let options = options(args)?;
     // Signals are caught before anything starts, so that a signal cannot interrupt a half-started server.
     let mut signals = StopSignals::catch().map_err(ServeError::Signals)?;
+    if args.end_with_stdin {
+        end_with_stdin().map_err(ServeError::Signals)?;
+    }
     let (store, new) = store(args)?;
     // A failed start leaves no files behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
