@@ -7,6 +7,7 @@ mod files;
 mod legs;
 mod revision;
 mod settings;
+mod version;
 
 use std::sync::Arc;
 
