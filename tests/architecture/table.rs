@@ -8,8 +8,9 @@ pub(crate) const MAY_NAME: &[(&str, &str)] = &[
     // Of the command line, only the commands that start or maintain a server know the service.
     ("cli::serve", "cli service base"),
     ("cli::store", "cli service base"),
-    // Its tests check the assertions that it signs in with.
-    ("cli::control", "cli service::world service::token base"),
+    // The client commands know addresses and built-in roles. Their tests verify what they sign in with.
+    ("cli::control::tests", "cli service::token base"),
+    ("cli::control", "cli service::world base"),
     ("cli", "harness base"),
     // Statistics are pure functions, result files plain data.
     ("harness::stats", ""),
