@@ -1,6 +1,9 @@
 //! Messages of the command-line parser, with advice on what to do.
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::net::AddrParseError;
+use std::num::{IntErrorKind, ParseFloatError, ParseIntError};
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -11,6 +14,9 @@ use super::terminal::{PrintError, Stream, print, print_coloured};
 use crate::base::printable::name;
 use crate::base::secret::shown_url;
 use crate::harness::scenario::spec::Scenario;
+
+/// Advice for a value that is no duration.
+pub(super) const TIME_ADVICE: &str = "write a number with a unit, such as 10s, 500ms or 1h";
 
 /// Prints the message of the parser, which may be the requested help. `origin` is the source of the
 /// setting at fault, if it is not in `args`.
@@ -32,13 +38,52 @@ pub(super) fn explain(mut error: clap::Error, origin: Option<&Origin>, args: &[O
     }
     clean(&mut error);
     if error.use_stderr() {
-        let said = error.to_string();
+        let said = advised(&error);
         let said = said.strip_prefix("error: ").unwrap_or(&said);
         let origin = origin.map_or_else(String::new, |origin| format!("{origin}: "));
         Stream::Error.show(&format!("error: {origin}{said}"));
         return Exit::Usage;
     }
     printed(print_help(&error))
+}
+
+/// Returns the message of the parser. It ends with advice where the parser has words of a library.
+fn advised(error: &clap::Error) -> String {
+    let said = error.to_string();
+    let Some(cause) = error.source() else { return said };
+    match advice(cause) {
+        Some(advice) => said.replacen(&format!(": {cause}"), &format!("; {advice}"), 1),
+        None => said,
+    }
+}
+
+/// Returns what to write in place of a value that is not what its type expects.
+fn advice(cause: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<ParseIntError>() {
+        return Some(of_integer(error).to_owned());
+    }
+    if cause.is::<ParseFloatError>() {
+        return Some("write a number, such as 1000 or 0.5".to_owned());
+    }
+    if cause.is::<humantime::DurationError>() {
+        return Some(TIME_ADVICE.to_owned());
+    }
+    let text = cause.to_string();
+    if cause.is::<AddrParseError>() {
+        let has_port = text.contains("socket");
+        let port = if has_port { " and a port, such as 127.0.0.1:8080" } else { ", such as 127.0.0.5" };
+        return Some(format!("write an IP address{port}"));
+    }
+    let (low, high) = text.split_once(" is not in ")?.1.split_once("..=")?;
+    Some(format!("use {low} to {high}"))
+}
+
+fn of_integer(error: &ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::Zero => "write a number above 0",
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "write a smaller number",
+        _ => "write a whole number, such as 10",
+    }
 }
 
 fn print_help(error: &clap::Error) -> Result<(), PrintError> {

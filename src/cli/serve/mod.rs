@@ -92,7 +92,7 @@ fn start(
     let directory = Arc::new(directory(args, store, seed, &authority, clock.now())?);
     if args.arm_auth == ArmAuth::Off {
         tracing::warn!(
-            "the control plane asks nobody who they are: every program on this machine may change identities and roles"
+            "the control plane has no authentication (--arm-auth off): every program on this machine may change identities and roles"
         );
     }
     Ok(Server::start(directory, &authority, &clock, options)?)

@@ -40,7 +40,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The certificate of the target is not accepted.
-    #[error("the certificate of {target} does not count; {}", trust::remedy(*.fault))]
+    #[error("the certificate of {target} is not accepted; {}", trust::remedy(*.fault))]
     Certificate {
         /// URL of the target.
         target: String,
