@@ -71,7 +71,8 @@ fn advice(cause: &(dyn Error + 'static)) -> Option<String> {
     let text = cause.to_string();
     if cause.is::<AddrParseError>() {
         let has_port = text.contains("socket");
-        let port = if has_port { " and a port, such as 127.0.0.1:8080" } else { ", such as 127.0.0.5" };
+        let port =
+            if has_port { " and a port, such as 127.0.0.1:8080" } else { ", such as 127.0.0.5" };
         return Some(format!("write an IP address{port}"));
     }
     let (low, high) = text.split_once(" is not in ")?.1.split_once("..=")?;

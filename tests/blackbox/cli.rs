@@ -102,12 +102,21 @@ fn a_value_that_is_none_is_refused_with_one_that_is() {
     for (args, expected) in [
         (["run", "--rate=x"], "'x' for '--rate <N>'; write a number, such as 1000 or 0.5\n"),
         (["run", "--seed=x"], "'x' for '--seed <N>'; write a whole number, such as 10\n"),
-        (["run", "--seed=99999999999999999999"], "for '--seed <N>'; use 0 to 18446744073709551615\n"),
+        (
+            ["run", "--seed=99999999999999999999"],
+            "for '--seed <N>'; use 0 to 18446744073709551615\n",
+        ),
         (["run", "--duration=x"], "'--duration <TIME>'; write a number with a unit, such as 10s"),
         (["serve", "--token-lifetime=x"], "<TIME>': write a number with a unit, such as 10s"),
-        (["serve", "--workers=0"], "invalid value '0' for '--workers <N>'; write a number above 0\n"),
+        (
+            ["serve", "--workers=0"],
+            "invalid value '0' for '--workers <N>'; write a number above 0\n",
+        ),
         (["serve", "--imds=here"], "'--imds <ADDR>'; write an IP address and a port, such as"),
-        (["token", "--vm-address=x"], "'--vm-address <IP>'; write an IP address, such as 127.0.0.5\n"),
+        (
+            ["token", "--vm-address=x"],
+            "'--vm-address <IP>'; write an IP address, such as 127.0.0.5\n",
+        ),
         (["plan", "--replications=1"], "'--replications <N>'; use 2 to 1000\n"),
         (["run", "--vms=-5"], "write a number that is not negative"),
     ] {

@@ -159,7 +159,10 @@ fn a_folder_that_cannot_be_checked_is_named() {
     let data = folder.path().join("data");
     let _broker = Broker::serve(&[&format!("--data={}", data.display())]);
     let error = String::from_utf8(check(&data).stderr).unwrap();
-    assert!(error.starts_with("error: cannot check the store: another mintbench serves"), "{error}");
+    assert!(
+        error.starts_with("error: cannot check the store: another mintbench serves"),
+        "{error}"
+    );
 }
 
 #[test]

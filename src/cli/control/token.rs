@@ -47,8 +47,7 @@ impl TokenArgs {
         let imds = self.connection.folder()?.endpoints()?.imds;
         let lost = |source| ClientError::Connect { origin: imds.clone(), source };
         let authority = imds.trim_start_matches("http://");
-        let to: SocketAddr =
-            authority.parse().map_err(|_| lost(ErrorKind::InvalidInput.into()))?;
+        let to: SocketAddr = authority.parse().map_err(|_| lost(ErrorKind::InvalidInput.into()))?;
         let socket = self.socket(to)?;
         let (head, body) = self.ask(socket, to, authority).map_err(lost)?;
         let answer =

@@ -145,10 +145,7 @@ fn program(side: Side, path: &Path, stop: &Stop) -> Result<PathBuf, BuildError> 
         return Ok(program);
     }
     let first = said.lines().next().unwrap_or_default().chars().take(80).collect::<String>();
-    let said = if status.success() {
-        format!("said `{first}`")
-    } else {
-        format!("ended with {status}")
-    };
+    let said =
+        if status.success() { format!("said `{first}`") } else { format!("ended with {status}") };
     Err(BuildError::Foreign { side, path: path.to_owned(), said })
 }

@@ -119,7 +119,8 @@ mod tests {
         loop {
             match ask(&path, stop) {
                 // Another test forked while the script was open, and has not yet executed.
-                Err(VersionError::Run(error)) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
+                Err(VersionError::Run(error))
+                    if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
                 answer => return answer,
             }
         }
