@@ -104,7 +104,7 @@ fn a_value_that_is_none_is_refused_with_one_that_is() {
         (["run", "--seed=x"], "'x' for '--seed <N>'; write a whole number, such as 10\n"),
         (
             ["run", "--seed=99999999999999999999"],
-            "for '--seed <N>'; use 0 to 18446744073709551615\n",
+            "for '--seed <N>'; write a smaller number\n",
         ),
         (["run", "--duration=x"], "'--duration <TIME>'; write a number with a unit, such as 10s"),
         (["serve", "--token-lifetime=x"], "<TIME>': write a number with a unit, such as 10s"),
