@@ -102,10 +102,7 @@ fn a_value_that_is_none_is_refused_with_one_that_is() {
     for (args, expected) in [
         (["run", "--rate=x"], "'x' for '--rate <N>'; write a number, such as 1000 or 0.5\n"),
         (["run", "--seed=x"], "'x' for '--seed <N>'; write a whole number, such as 10\n"),
-        (
-            ["run", "--seed=99999999999999999999"],
-            "for '--seed <N>'; write a smaller number\n",
-        ),
+        (["run", "--seed=99999999999999999999"], "for '--seed <N>'; write a smaller number\n"),
         (["run", "--duration=x"], "'--duration <TIME>'; write a number with a unit, such as 10s"),
         (["serve", "--token-lifetime=x"], "<TIME>': write a number with a unit, such as 10s"),
         (
