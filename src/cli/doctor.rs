@@ -1,6 +1,5 @@
 //! `mintbench doctor`: tests which measurements are valid on this machine, and advises changes.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use parking_lot::Mutex;
 use super::exit::{Exit, refuse};
 use super::progress::{Progress, left};
 use super::signals;
-use super::terminal::Stream;
+use super::terminal::{PrintError, Stream, print};
 use crate::base::clock::SystemClock;
 use crate::base::printable;
 use crate::harness::class::Class;
@@ -53,8 +52,8 @@ enum CliError {
     Doctor(#[from] DoctorError),
     #[error("--duration {} is out of range; use 1s to 10m", humantime::format_duration(*.0))]
     Duration(Duration),
-    #[error("cannot write the result to standard output")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -103,7 +102,7 @@ fn run(args: &DoctorArgs, stop: &Arc<Stop>, known: &Mutex<String>) -> Result<Exi
     let reasons = [examined.reasons(), trial.reasons].concat();
     let text =
         if args.json { json(&examined, findings, &reasons)? } else { text(&findings, &reasons) };
-    Stream::Output.write(&text).map_err(CliError::Print)?;
+    print(&text)?;
     Ok(if reasons.is_empty() { Exit::Pass } else { Exit::Invalid })
 }
 
@@ -127,7 +126,7 @@ fn json(
         fingerprint: examined.host.fingerprint(),
         findings,
     };
-    printable::json(&document).map_err(|error| CliError::Print(error.into()))
+    Ok(printable::json(&document).map_err(PrintError::from)?)
 }
 
 /// Measures a run at the default rate of `run`.

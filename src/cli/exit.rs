@@ -1,6 +1,6 @@
 //! Exit codes of the process, and the errors that lead to them.
 
-use super::terminal::say;
+use super::terminal::{PrintError, say};
 
 /// Exit code of the process. The numbers are part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,11 @@ pub enum Exit {
 pub(super) fn refuse(error: &dyn std::error::Error) -> Exit {
     print_error(error);
     Exit::Usage
+}
+
+/// Returns the exit code of a command whose only result was printed.
+pub(super) fn printed(result: Result<(), PrintError>) -> Exit {
+    result.map_or_else(|error| refuse(&error), |()| Exit::Pass)
 }
 
 /// Prints an error with its causes.

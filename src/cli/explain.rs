@@ -1,16 +1,22 @@
 //! Messages of the command-line parser, with advice on what to do.
 
+use std::error::Error;
 use std::ffi::OsString;
+use std::net::AddrParseError;
+use std::num::{IntErrorKind, ParseFloatError, ParseIntError};
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::exit::Exit;
+use super::exit::{Exit, printed};
 use super::sources::Origin;
-use super::terminal::Stream;
+use super::terminal::{PrintError, Stream, print, print_coloured};
 use crate::base::printable::name;
 use crate::base::secret::shown_url;
 use crate::harness::scenario::spec::Scenario;
+
+/// Advice for a value that is no duration.
+pub(super) const TIME_ADVICE: &str = "write a number with a unit, such as 10s, 500ms or 1h";
 
 /// Prints the message of the parser, which may be the requested help. `origin` is the source of the
 /// setting at fault, if it is not in `args`.
@@ -32,24 +38,59 @@ pub(super) fn explain(mut error: clap::Error, origin: Option<&Origin>, args: &[O
     }
     clean(&mut error);
     if error.use_stderr() {
-        let said = error.to_string();
+        let said = advised(&error);
         let said = said.strip_prefix("error: ").unwrap_or(&said);
         let origin = origin.map_or_else(String::new, |origin| format!("{origin}: "));
-        let _ = Stream::Error.write(&format!("error: {origin}{said}"));
+        Stream::Error.show(&format!("error: {origin}{said}"));
         return Exit::Usage;
     }
-    print_help(&error);
-    Exit::Pass
+    printed(print_help(&error))
 }
 
-fn print_help(error: &clap::Error) {
-    let (help, to) = (error.render(), Stream::Output);
-    let plain = !to.is_terminal() || std::env::var_os("NO_COLOR").is_some();
-    let _ = if plain {
-        to.write(&help.to_string())
-    } else {
-        to.write_coloured(&help.ansi().to_string())
-    };
+/// Returns the message of the parser. It ends with advice where the parser has words of a library.
+fn advised(error: &clap::Error) -> String {
+    let said = error.to_string();
+    let Some(cause) = error.source() else { return said };
+    match advice(cause) {
+        Some(advice) => said.replacen(&format!(": {cause}"), &format!("; {advice}"), 1),
+        None => said,
+    }
+}
+
+/// Returns what to write in place of a value that is not what its type expects.
+fn advice(cause: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = cause.downcast_ref::<ParseIntError>() {
+        return Some(of_integer(error).to_owned());
+    }
+    if cause.is::<ParseFloatError>() {
+        return Some("write a number, such as 1000 or 0.5".to_owned());
+    }
+    if cause.is::<humantime::DurationError>() {
+        return Some(TIME_ADVICE.to_owned());
+    }
+    let text = cause.to_string();
+    if cause.is::<AddrParseError>() {
+        let has_port = text.contains("socket");
+        let port =
+            if has_port { " and a port, such as 127.0.0.1:8080" } else { ", such as 127.0.0.5" };
+        return Some(format!("write an IP address{port}"));
+    }
+    let (low, high) = text.split_once(" is not in ")?.1.split_once("..=")?;
+    Some(format!("use {low} to {high}"))
+}
+
+fn of_integer(error: &ParseIntError) -> &'static str {
+    match error.kind() {
+        IntErrorKind::Zero => "write a number above 0",
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "write a smaller number",
+        _ => "write a whole number, such as 10",
+    }
+}
+
+fn print_help(error: &clap::Error) -> Result<(), PrintError> {
+    let help = error.render();
+    let plain = !Stream::Output.is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if plain { print(&help.to_string()) } else { print_coloured(&help.ansi().to_string()) }
 }
 
 /// Cleans the given text that the parser repeats. A URL may hold a password. Terminal control characters

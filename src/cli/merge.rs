@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{Exit, refuse};
-use super::terminal::Stream;
+use super::terminal::{PrintError, print};
 use crate::base::printable::json;
 use crate::harness::document::run::Run;
 use crate::harness::report::folder::Folder;
@@ -44,17 +44,25 @@ pub(super) fn main(args: &MergeArgs) -> Exit {
     }
 }
 
-fn run(args: &MergeArgs) -> Result<Exit, MergeError> {
-    let folder = Folder::create(args.out.clone())?;
+/// Reason why nothing was merged, or why the result was not printed.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    #[error(transparent)]
+    Print(#[from] PrintError),
+}
+
+fn run(args: &MergeArgs) -> Result<Exit, CliError> {
+    let folder = Folder::create(args.out.clone()).map_err(MergeError::from)?;
     let whole = merge(&args.dirs, args.align)?;
     let folder = whole.write(folder)?;
     let text = if args.json {
-        // Values that were read from JSON can be written as JSON.
-        json(&whole.run).unwrap_or_default()
+        json(&whole.run).map_err(PrintError::from)?
     } else {
         format!("{}results   {}\n", merged::render(&whole.run), folder.path().display())
     };
-    let _ = Stream::Output.write(&text);
+    print(&text)?;
     Ok(exit(&whole.run))
 }
 

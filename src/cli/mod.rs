@@ -1,9 +1,10 @@
 //! Command line: one module per subcommand, one definition per setting.
 //!
-//! Each setting has three sources: a flag, an environment variable `MINTBENCH_<COMMAND>_<FLAG>`, and a
-//! key of the same name in the command's section of the `--config` file. The first of these that is set
-//! wins. All three come from the one clap definition of the flag, so `--help` cannot disagree with the
-//! rest.
+//! Each setting of a server or a measurement has three sources: a flag, an environment variable
+//! `MINTBENCH_<COMMAND>_<FLAG>`, and a key of the same name in the command's section of the `--config`
+//! file. The first of these that is set wins. All three come from the one clap definition of the flag,
+//! so `--help` cannot disagree with the rest. The client commands (`vm`, `secret`, ...) have variables
+//! for the settings that they share, such as `MINTBENCH_DATA`.
 
 mod compare;
 mod control;
@@ -31,10 +32,10 @@ use std::ffi::OsString;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use self::exit::Exit;
-use self::exit::refuse;
+use self::exit::{printed, refuse};
 use self::explain::explain;
 use self::sources::Sources;
-use self::terminal::{Stream, say};
+use self::terminal::{print_as_is, say};
 
 /// A managed-identity token broker, and the harness that measures it.
 #[derive(Debug, Parser)]
@@ -46,8 +47,8 @@ use self::terminal::{Stream, say};
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Every flag is also an environment variable (shown beside it) and a key of the same \
-name in the section [<command>] of the --config file. A flag wins over the variable, the variable over the file."
+    after_help = "Where the help shows [env: NAME] beside a flag, the environment variable NAME sets it too, and so does \
+a key of the flag's name in the section [<command>] of the --config file. A flag wins over the variable, the variable over the file."
 )]
 struct Cli {
     /// TOML file with one section per command, keys named like the flags
@@ -162,11 +163,10 @@ fn completions(shell: Shell) -> Exit {
         Shell::Fish => clap_complete::Shell::Fish,
         Shell::Zsh => clap_complete::Shell::Zsh,
     };
-    // Write to memory first, because the library panics if the reader goes away.
+    // Write to memory first, because the library panics if the output is lost.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command(), "mintbench", &mut script);
-    let _ = Stream::Output.write_as_is(&script);
-    Exit::Pass
+    printed(print_as_is(&script))
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::exit::{Exit, print_error, refuse};
+use super::exit::{Exit, print_error, printed, refuse};
 use super::output_files::{self, OutputError};
-use super::terminal::Stream;
+use super::terminal::print;
 use crate::harness::report::html;
 use crate::harness::report::html::ReportError;
 use crate::harness::report::markdown;
@@ -107,10 +107,7 @@ pub(super) fn main(args: &ReportArgs) -> Exit {
     let (json, csv) = (args.out_json.as_deref(), args.out_csv.as_deref());
     let to = Exports { json, csv, markdown: args.out_markdown.as_deref(), label };
     match to.check().and_then(|()| write(&args.dir, &to)) {
-        Ok(path) => {
-            let _ = Stream::Output.write(&format!("report    {}\n", path.display()));
-            Exit::Pass
-        }
+        Ok(path) => printed(print(&format!("report    {}\n", path.display()))),
         Err(error @ WriteError::Metrics(MetricsError::Unsound { .. })) => {
             print_error(&error);
             Exit::Invalid

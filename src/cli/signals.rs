@@ -53,7 +53,7 @@ pub(super) fn interrupted(consequence: &str) -> Exit {
 /// Prints the results so far to `out`, and reports that the user interrupted the command.
 pub(super) fn interrupted_after(known: &str, out: Stream, consequence: &str) -> Exit {
     // A reader that has gone away does not need the results.
-    let _ = out.write(known);
+    out.show(known);
     interrupted(consequence)
 }
 

@@ -1,12 +1,13 @@
 //! `mintbench store`: checks a data folder that no server has open.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::exit::{Exit, refuse};
-use super::terminal::Stream;
-use crate::service::server::{DirectoryError, check_store};
+use super::terminal::{PrintError, print};
+use crate::service::server::{StoreError, check_store};
 
 /// Check the data folder of a server
 #[derive(Debug, Args)]
@@ -37,8 +38,27 @@ pub(super) fn main(args: &StoreArgs) -> Exit {
     check(folder).unwrap_or_else(|error| refuse(&error))
 }
 
-fn check(folder: &std::path::Path) -> Result<Exit, DirectoryError> {
-    let checkup = check_store(folder)?;
+/// Reason why a store was not checked, or why the result was not printed.
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error("cannot check the store")]
+    Check(#[source] StoreError),
+    #[error("there is no store in `{folder}`; name the folder of `serve --data`", folder = .0.display())]
+    NoStore(PathBuf),
+    #[error(transparent)]
+    Print(#[from] PrintError),
+}
+
+/// Errors of the system for a path that does not lead to a store.
+const ABSENT: [ErrorKind; 2] = [ErrorKind::NotADirectory, ErrorKind::NotFound];
+
+fn check(folder: &Path) -> Result<Exit, CheckError> {
+    let checkup = check_store(folder).map_err(|error| match error {
+        StoreError::File { source, .. } if ABSENT.contains(&source.kind()) => {
+            CheckError::NoStore(folder.to_owned())
+        }
+        error => CheckError::Check(error),
+    })?;
     let (records, folder) = (checkup.records, folder.display());
     let (text, exit) = if checkup.damages.is_empty() {
         (format!("the store in {folder} is sound: {records} records\n"), Exit::Pass)
@@ -49,6 +69,6 @@ fn check(folder: &std::path::Path) -> Result<Exit, DirectoryError> {
         );
         (text, Exit::Failed)
     };
-    let _ = Stream::Output.write(&text);
+    print(&text)?;
     Ok(exit)
 }

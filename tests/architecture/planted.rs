@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::table::MAY_NAME;
 
 /// Empty files, so that the planted code has something to name.
-const EMPTY: [&str; 19] = [
+const EMPTY: [&str; 20] = [
     "lib.rs",
     "base/mod.rs",
     "cli/mod.rs",
@@ -16,6 +16,7 @@ const EMPTY: [&str; 19] = [
     "base/tls.rs",
     "service/admin.rs",
     "service/server.rs",
+    "service/token.rs",
     "service/world.rs",
     "service/vault.rs",
     "harness/driver/mod.rs",
@@ -56,6 +57,9 @@ fn wings_name_only_what_the_table_allows() {
     refused(&[("src/cli/serve.rs", "use crate::service::server;")], &[]);
     let control = "`cli::control` may not name";
     refused(&[("src/cli/control.rs", "use crate::service::{server, world};")], &[control]);
+    let control = "src/cli/control/client.rs";
+    refused(&[(control, "use crate::service::token::T;")], &["`cli::control` may not name"]);
+    refused(&[("src/cli/control/tests.rs", "use crate::service::token::T;")], &[]);
     let stats = "`harness::stats` may not name";
     refused(&[("src/harness/stats.rs", "use crate::base::clock::Monotonic;")], &[stats]);
     let cache = "`service::cache` may not name";
@@ -286,4 +290,9 @@ fn only_the_terminal_is_written_to() {
     }
     let child = "fn f() { command.stdout(Stdio::null()); child.stderr.take(); }";
     refused(&[("src/cli/gate.rs", child)], &[]);
+    let loses = "a lost result is an error";
+    for text in ["let _ = print(&text)", "Stream::Output.show(&text)"] {
+        refused(&[("src/cli/gate.rs", &format!("fn f() {{ {text}; }}"))], &[loses]);
+    }
+    refused(&[("src/cli/gate.rs", "fn f() { Stream::Error.show(&text); print(&text)?; }")], &[]);
 }

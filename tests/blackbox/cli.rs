@@ -98,10 +98,61 @@ fn a_target_in_the_file_is_a_target() {
 }
 
 #[test]
+fn a_value_that_is_none_is_refused_with_one_that_is() {
+    for (args, expected) in [
+        (["run", "--rate=x"], "'x' for '--rate <N>'; write a number, such as 1000 or 0.5\n"),
+        (["run", "--seed=x"], "'x' for '--seed <N>'; write a whole number, such as 10\n"),
+        (["run", "--seed=99999999999999999999"], "for '--seed <N>'; write a smaller number\n"),
+        (["run", "--duration=x"], "'--duration <TIME>'; write a number with a unit, such as 10s"),
+        (["serve", "--token-lifetime=x"], "<TIME>': write a number with a unit, such as 10s"),
+        (
+            ["serve", "--workers=0"],
+            "invalid value '0' for '--workers <N>'; write a number above 0\n",
+        ),
+        (["serve", "--imds=here"], "'--imds <ADDR>'; write an IP address and a port, such as"),
+        (
+            ["token", "--vm-address=x"],
+            "'--vm-address <IP>'; write an IP address, such as 127.0.0.5\n",
+        ),
+        (["plan", "--replications=1"], "'--replications <N>'; use 2 to 1000\n"),
+        (["run", "--vms=-5"], "write a number that is not negative"),
+    ] {
+        let error = refused(&args);
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn a_run_without_a_rate_of_its_own_is_not_told_to_lower_it() {
+    let error = refused(&["run", "outage", "--vms=3"]);
+    assert!(error.contains("distinct keys"), "{error}");
+    assert!(error.ends_with("; raise --vms or --user-assigned\n"), "{error}");
+    let error = refused(&["run", "mint", "--vms=1", "--user-assigned=0"]);
+    assert!(error.contains("; lower --rate or --duration, or raise --vms"), "{error}");
+}
+
+#[test]
+fn the_help_names_what_each_command_does() {
+    let help = mintbench().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for line in [
+        "group        Manage resource groups",
+        "identity     Manage user-assigned identities",
+        "role         Assign roles to principals at scopes",
+        "secret       Manage secrets in vaults",
+        "vault        Manage vaults",
+        "vm           Manage virtual machines and their identities",
+    ] {
+        assert!(help.contains(line), "{line}: {help}");
+    }
+}
+
+#[test]
 fn a_comparison_says_what_it_lacks() {
     let targets = ["compare", "--target", "http://127.0.0.1:1", "--target", "http://127.0.0.1:1"];
     for (args, expected) in [
         (&["compare", "a,b", "c,d"][..], "takes two result folders, not 4"),
+        (&["compare", "a"], "takes two result folders, not 1; name A and B"),
         (&["compare"], "give --target twice, or name two result folders"),
         (&[&targets[..], &["--block=0s"]].concat(), "--block 0s is out of range; use 100ms to"),
     ] {

@@ -153,6 +153,17 @@ fn an_identity_is_made_assigned_used_and_taken_away() {
 }
 
 #[test]
+fn a_token_is_not_asked_from_an_address_that_the_machine_does_not_have() {
+    let server = Server::start();
+    for address in ["192.0.2.1", "::1"] {
+        let line = ["token", "--vm-address", address, "--resource", "https://vault.azure.net"];
+        let error = server.refuses(2, &line);
+        assert!(error.contains("from --vm-address") && error.contains("fix: "), "{error}");
+        assert_eq!(suggested(&error), "mintbench vm list");
+    }
+}
+
+#[test]
 fn lists_are_plain_tables_in_a_pipe_and_what_the_server_said_in_json() {
     let server = Server::furnished();
     let table = server.prints(&["vm", "list"]);

@@ -17,6 +17,7 @@ mod durability;
 mod imds;
 mod lifecycle;
 mod outputs;
+mod printed;
 mod refusals;
 mod remote;
 mod robustness;

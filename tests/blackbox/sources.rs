@@ -81,6 +81,19 @@ fn an_error_names_the_variable_that_it_comes_from() {
 }
 
 #[test]
+fn a_variable_is_not_blamed_for_an_argument_that_is_missing() {
+    for (args, variable, value, missing) in [
+        (&["gate"][..], "MINTBENCH_GATE_LIMIT", "3%", "--base"),
+        (&["plan"], "MINTBENCH_PLAN_SEED", "3", "--fleet"),
+        (&["merge", "a"], "MINTBENCH_MERGE_ALIGN", "index", "--out"),
+    ] {
+        let said = refused(args, &[(variable, value)]);
+        assert!(said.starts_with("error: the following required arguments"), "{said}");
+        assert!(said.contains(missing) && !said.contains(variable), "{said}");
+    }
+}
+
+#[test]
 fn a_variable_that_may_be_secret_is_named_without_its_value() {
     for (args, variable, value) in [
         (&["run"][..], "MINTBENCH_RUN_TARGET", "ftp://u:hush@127.0.0.1"),

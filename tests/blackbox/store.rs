@@ -146,6 +146,26 @@ fn a_new_folder_takes_an_authority_and_an_admin_secret_that_are_given_to_it() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_checked_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = folder.path().join("none");
+    for path in [folder.path(), &none] {
+        let output = check(path);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        let expected = format!("error: there is no store in `{}`; name the folder", path.display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    let data = folder.path().join("data");
+    let _broker = Broker::serve(&[&format!("--data={}", data.display())]);
+    let error = String::from_utf8(check(&data).stderr).unwrap();
+    assert!(
+        error.starts_with("error: cannot check the store: another mintbench serves"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_damaged_store_is_refused_without_a_panic_and_the_check_says_what_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let broker = serve(folder.path());

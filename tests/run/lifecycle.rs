@@ -9,9 +9,15 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Starts a long run and waits until its first interval is written.
 fn begin(folder: &Path, args: &[&str]) -> Child {
+    begin_in(&std::env::temp_dir(), folder, args)
+}
+
+/// Starts the same run with this folder for temporary files.
+fn begin_in(temporary: &Path, folder: &Path, args: &[&str]) -> Child {
     let out = folder.to_str().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
     command.args(["run", "--rate=100", "--duration=3m", "--warmup=0s", "--out", out]).args(args);
+    command.env("TMPDIR", temporary);
     let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let log = folder.join("response.hlog");
     let clock = Monotonic::start();
@@ -49,6 +55,28 @@ fn an_interrupt_ends_the_run_and_its_broker() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!Path::new(&format!("/proc/{broker}")).exists());
     assert!(folder.path().join("response.hlog").exists());
+}
+
+/// Returns true if a process has ended, even if nobody has asked for its exit status.
+fn has_ended(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_no_broker_and_no_folder_of_its_broker() {
+    let (folder, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let left = || std::fs::read_dir(temporary.path()).unwrap().count();
+    let mut child = begin_in(temporary.path(), folder.path(), &["--vms=5", "--alg=ES256"]);
+    let broker = child_of(child.id());
+    assert!(!has_ended(broker) && left() > 0);
+    signal(child.id(), Signal::KILL);
+    child.wait().unwrap();
+    let clock = Monotonic::start();
+    while !has_ended(broker) || left() > 0 {
+        assert!(clock.now_ns() < 60_000_000_000, "after a minute {} files are left", left());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

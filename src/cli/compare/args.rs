@@ -75,7 +75,7 @@ pub(super) struct FolderArgs {
     /// Result folders A and B, compared without a measurement
     #[arg(
         value_name = "DIR",
-        num_args = 2,
+        num_args = 1..,
         value_delimiter = ',',
         env = "MINTBENCH_COMPARE_DIRS",
         conflicts_with_all = ["target", "pairs", "block", "warmup", "rate", "arrivals", "connections", "threads", "seed", "timeout", "max_errors"]

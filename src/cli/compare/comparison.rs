@@ -215,8 +215,8 @@ impl Comparison {
         if self.pairs_measured < *pairs {
             writeln!(text, "PARTIAL   interrupted after {} of {pairs} pairs", self.pairs_measured)?;
         }
-        writeln!(text, "A         {a}: {}", counts(of_a))?;
-        writeln!(text, "B         {b}: {}", counts(of_b))?;
+        writeln!(text, "A         {a}: {}", self.counts(of_a))?;
+        writeln!(text, "B         {b}: {}", self.counts(of_b))?;
         let block = humantime::format_duration(*block);
         write!(
             text,
@@ -235,6 +235,15 @@ impl Comparison {
             0 => writeln!(text, "INVALID   no usable pair: nothing can be said"),
             _ => writeln!(text, "INVALID   too few pairs are evidence: do not use these numbers"),
         }
+    }
+
+    /// Returns the requests of the blocks in use. Without any, zero would look like a measured number.
+    fn counts(&self, side: &Block) -> String {
+        if self.used == 0 {
+            return "no block was used".to_owned();
+        }
+        let count = side.latencies.response.len() + side.failed;
+        format!("{count} requests, {} failed", side.failed)
     }
 
     /// Builds the document of the comparison.
@@ -281,10 +290,6 @@ fn ratios(differences: &[Vec<f64>; QUANTILES.len()]) -> QuantileRatios {
     let [p50, p90, p99] =
         differences.each_ref().map(|differences| ratio(differences).map(Ratio::document));
     QuantileRatios { p50, p90, p99 }
-}
-
-fn counts(side: &Block) -> String {
-    format!("{} requests, {} failed", side.latencies.response.len() + side.failed, side.failed)
 }
 
 fn right(text: String) -> Cell {
@@ -417,6 +422,8 @@ mod tests {
         (0..2).for_each(|_| comparison.add(noisy(0.5), block(500)));
         let text = comparison.text();
         assert!(text.contains("INVALID   no usable pair") && !text.contains("B / A"), "{text}");
+        assert!(text.contains("A         a: no block was used\n"), "{text}");
+        assert!(!text.contains("0 requests"), "{text}");
         let document = comparison.document();
         for side in [&document.a, &document.b] {
             assert_eq!((side.response_us.p99, side.count), (None, 0), "{document:?}");

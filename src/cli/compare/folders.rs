@@ -5,7 +5,7 @@ use crate::base::printable::json;
 use crate::cli::exit::{Exit, refuse};
 use crate::cli::output_files;
 use crate::cli::output_files::OutputError;
-use crate::cli::terminal::Stream;
+use crate::cli::terminal::{PrintError, print};
 use crate::harness::document::compare::Comparison;
 use crate::harness::report::compare::Side;
 use crate::harness::report::html;
@@ -34,6 +34,8 @@ enum CompareError {
     #[error(transparent)]
     Output(#[from] OutputError),
     #[error(transparent)]
+    Print(#[from] PrintError),
+    #[error(transparent)]
     Report(#[from] ReportError),
 }
 
@@ -49,10 +51,9 @@ fn compare(args: &FolderArgs, form: Form) -> Result<Exit, CompareError> {
     }
     let text = match form {
         Form::Text => comparison.text(),
-        // Texts, numbers and lists of them can always be serialised.
-        Form::Json => json(&comparison).unwrap_or_default(),
+        Form::Json => json(&comparison).map_err(PrintError::from)?,
     };
-    let _ = Stream::Output.write(&text);
+    print(&text)?;
     Ok(if args.strict { strict(&comparison) } else { Exit::Pass })
 }
 

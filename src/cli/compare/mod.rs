@@ -8,7 +8,6 @@ mod comparison;
 mod folders;
 mod rejection;
 
-use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use super::progress::{Progress, left};
 use super::signals;
 use super::sources::variables::COMPARE_VARIABLES;
 use super::target::{TargetError, TargetUrl, hints};
-use super::terminal::{Stream, say};
+use super::terminal::{PrintError, print, say};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::printable::json;
 use crate::harness::dialect::target::Target;
@@ -47,8 +46,8 @@ enum CompareError {
     Block(Duration),
     #[error("--pairs {0} is out of range; use 2 to {PAIRS_MAX}: an interval needs two")]
     Pairs(u32),
-    #[error("cannot write the result to standard output")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error(transparent)]
@@ -118,11 +117,11 @@ fn run(args: &CompareArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Compa
     }
     drop(progress);
     let text = if args.json {
-        json(&comparison.document()).map_err(|error| CompareError::Print(error.into()))?
+        json(&comparison.document()).map_err(PrintError::from)?
     } else {
         comparison.text()
     };
-    Stream::Output.write(&text).map_err(CompareError::Print)?;
+    print(&text)?;
     Ok(if comparison.is_valid() { Exit::Pass } else { Exit::Invalid })
 }
 

@@ -26,19 +26,19 @@ use super::terminal::say;
 /// Commands of the management API, the vaults and the identity endpoint.
 #[derive(Debug, Subcommand)]
 pub(super) enum Control {
-    /// Resource groups
+    /// Manage resource groups
     Group(group::GroupArgs),
-    /// User-assigned identities
+    /// Manage user-assigned identities
     Identity(identity::IdentityArgs),
-    /// Role assignments of principals at scopes
+    /// Assign roles to principals at scopes
     Role(role::RoleArgs),
-    /// Secrets in vaults
+    /// Manage secrets in vaults
     Secret(secret::SecretArgs),
     /// Request a token from the identity endpoint, as a virtual machine does
     Token(token::TokenArgs),
-    /// Vaults
+    /// Manage vaults
     Vault(vault::VaultArgs),
-    /// Virtual machines and their identities
+    /// Manage virtual machines and their identities
     Vm(vm::VmArgs),
 }
 
@@ -75,15 +75,13 @@ impl Control {
 
 /// Runs the command. The result goes to standard output, an error and its remedy to standard error.
 pub(super) fn main(control: &Control) -> Exit {
-    match control.run() {
-        Ok(output) => {
-            if control.connection().json {
-                output.print_json();
-            } else {
-                output.print();
-            }
-            Exit::Pass
-        }
+    let printed = control.run().and_then(|output| {
+        let json = control.connection().json;
+        let printed = if json { output.print_json() } else { output.print() };
+        Ok(printed?)
+    });
+    match printed {
+        Ok(()) => Exit::Pass,
         Err(error) => {
             print_error(&error);
             if let Some(remedy) = error.remedy() {

@@ -4,7 +4,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use crate::base::printable::{json, printable};
-use crate::cli::terminal::Stream;
+use crate::cli::terminal::{PrintError, Stream, print, print_as_is};
 
 /// Reader of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,26 +60,23 @@ impl Output {
     }
 
     /// Prints the output as JSON.
-    pub(super) fn print_json(&self) {
-        write(&self.as_json());
+    pub(super) fn print_json(&self) -> Result<(), PrintError> {
+        print(&self.as_json()?)
     }
 
     /// Prints the output for people.
-    pub(super) fn print(&self) {
+    pub(super) fn print(&self) -> Result<(), PrintError> {
         let reader = if Stream::Output.is_terminal() { Reader::Terminal } else { Reader::Pipe };
         let text = self.as_text(reader);
         match (&self.view, reader) {
             // A program gets exactly the value.
-            (View::Verbatim(_), Reader::Pipe) => {
-                let _ = Stream::Output.write_as_is(text.as_bytes());
-            }
-            _ => write(&text),
+            (View::Verbatim(_), Reader::Pipe) => print_as_is(text.as_bytes()),
+            _ => print(&text),
         }
     }
 
-    fn as_json(&self) -> String {
-        // A `Value` can always be written as JSON.
-        json(&self.json).unwrap_or_default()
+    fn as_json(&self) -> Result<String, serde_json::Error> {
+        json(&self.json)
     }
 
     fn as_text(&self, reader: Reader) -> String {
@@ -98,11 +95,6 @@ impl Output {
             View::Verbatim(text) => text.clone(),
         }
     }
-}
-
-/// Writes a text. A reader that has closed the pipe is not an error.
-fn write(text: &str) {
-    let _ = Stream::Output.write(text);
 }
 
 /// Aligns columns. On a terminal there is a line below the header.
@@ -171,7 +163,7 @@ mod tests {
 
     #[test]
     fn json_is_what_the_server_said() {
-        let parsed: Value = serde_json::from_str(&two().as_json()).unwrap();
+        let parsed: Value = serde_json::from_str(&two().as_json().unwrap()).unwrap();
         assert_eq!(parsed, json!([{ "name": "web", "id": "1" }, { "name": "long-name" }]));
     }
 

@@ -404,6 +404,15 @@ fn a_server_that_does_not_listen_is_asked_after() {
 }
 
 #[test]
+fn an_address_that_this_machine_does_not_have_leads_to_the_machines() {
+    let address = "10.9.9.9".parse().unwrap();
+    let source = std::net::TcpListener::bind((address, 0)).unwrap_err();
+    let error = ControlError::SourceAddress { address, source };
+    assert!(error.remedy().unwrap().starts_with("`mintbench vm list` shows"));
+    assert_eq!(error.exit(), Exit::Usage);
+}
+
+#[test]
 fn flags_may_stand_before_or_after_the_verb() {
     for line in [
         ["mintbench", "vm", "--json", "-g", "g", "list"],

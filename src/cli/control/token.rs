@@ -46,7 +46,10 @@ impl TokenArgs {
     pub(super) fn run(&self) -> Result<Output, ControlError> {
         let imds = self.connection.folder()?.endpoints()?.imds;
         let lost = |source| ClientError::Connect { origin: imds.clone(), source };
-        let (head, body) = self.ask(&imds).map_err(lost)?;
+        let authority = imds.trim_start_matches("http://");
+        let to: SocketAddr = authority.parse().map_err(|_| lost(ErrorKind::InvalidInput.into()))?;
+        let socket = self.socket(to)?;
+        let (head, body) = self.ask(socket, to, authority).map_err(lost)?;
         let answer =
             |reason: &str| ControlError::Answer { url: imds.clone(), reason: reason.to_owned() };
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -76,15 +79,20 @@ impl TokenArgs {
         )
     }
 
-    /// Sends the request. The source address identifies the caller, so the connection is made by hand.
-    fn ask(&self, imds: &str) -> io::Result<(String, String)> {
-        let authority = imds.trim_start_matches("http://");
-        let to: SocketAddr =
-            authority.parse().map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
-        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-        if let Some(from) = self.vm_address {
-            socket.bind(&SocketAddr::new(from, 0).into())?;
+    /// Opens a socket with the source address of the machine. The address identifies the caller, so the
+    /// connection is made by hand.
+    fn socket(&self, to: SocketAddr) -> Result<Socket, ControlError> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))
+            .map_err(ControlError::Runtime)?;
+        if let Some(address) = self.vm_address {
+            let bound = socket.bind(&SocketAddr::new(address, 0).into());
+            bound.map_err(|source| ControlError::SourceAddress { address, source })?;
         }
+        Ok(socket)
+    }
+
+    /// Sends the request and reads the answer.
+    fn ask(&self, socket: Socket, to: SocketAddr, authority: &str) -> io::Result<(String, String)> {
         socket.connect_timeout(&to.into(), TIMEOUT)?;
         let mut stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(TIMEOUT))?;

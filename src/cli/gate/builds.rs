@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
 use super::args::GateArgs;
 use super::revision::{self, RevisionError};
+use super::version::{self, VersionError};
 use crate::base::printable;
 use crate::harness::document::gate::BuildName;
 use crate::harness::gate::baseline::Baseline;
@@ -24,7 +24,7 @@ pub(super) enum BuildError {
     #[error("cannot find the {side} `{path}`; name an executable", path = path.display())]
     Find { side: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot run the {side} `{path}`; name a mintbench executable", path = path.display())]
-    Run { side: &'static str, path: PathBuf, source: io::Error },
+    Run { side: &'static str, path: PathBuf, source: VersionError },
     #[error("the {side} `{path}` is not a mintbench: asked for its --version it {said}", path = path.display())]
     Foreign { side: &'static str, path: PathBuf, said: String },
     #[error(transparent)]
@@ -73,7 +73,7 @@ impl Builds {
         let base = match (baseline, &args.base_rev, &args.base) {
             (Some(baseline), ..) => stored(args, baseline),
             (None, Some(revision), _) => built(revision, stop)?,
-            (None, None, path) => given(path.as_deref().unwrap_or(&candidate.program))?,
+            (None, None, path) => given(path.as_deref().unwrap_or(&candidate.program), stop)?,
         };
         Ok(Self { base, candidate })
     }
@@ -122,19 +122,19 @@ fn candidate(args: &GateArgs, stop: &Arc<Stop>) -> Result<Candidate, BuildError>
         let commit = known(env!("MINTBENCH_BUILD_COMMIT"));
         return Ok(Candidate { name: name("this executable", commit, &program), program });
     };
-    let program = program(Side::Candidate, path)?;
+    let program = program(Side::Candidate, path, stop)?;
     Ok(Candidate { name: name(&path.display().to_string(), None, &program), program })
 }
 
-fn given(path: &Path) -> Result<Base, BuildError> {
-    let program = program(Side::Base, path)?;
+fn given(path: &Path, stop: &Stop) -> Result<Base, BuildError> {
+    let program = program(Side::Base, path, stop)?;
     let name = name(&path.display().to_string(), None, &program);
     Ok(Base { name, source: Source::Program(program) })
 }
 
 fn built(revision: &str, stop: &Arc<Stop>) -> Result<Base, BuildError> {
     let (commit, path) = revision::build(revision, stop)?;
-    let program = program(Side::Base, &path)?;
+    let program = program(Side::Base, &path, stop)?;
     Ok(Base { name: name(revision, Some(commit), &program), source: Source::Program(program) })
 }
 
@@ -172,23 +172,18 @@ fn sha256(program: &Path) -> Option<String> {
 }
 
 /// Returns the executable at `path`, after checking that it calls itself mintbench.
-fn program(side: Side, path: &Path) -> Result<PathBuf, BuildError> {
+fn program(side: Side, path: &Path, stop: &Stop) -> Result<PathBuf, BuildError> {
     let side = side.as_str();
     let found = path.canonicalize();
     let program =
         found.map_err(|source| BuildError::Find { side, path: path.to_owned(), source })?;
-    let output = Command::new(&program).arg("--version").stdin(Stdio::null()).output();
-    let output =
-        output.map_err(|source| BuildError::Run { side, path: path.to_owned(), source })?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() && said.starts_with("mintbench ") {
+    let version::Answer { status, said } = version::ask(&program, stop)
+        .map_err(|source| BuildError::Run { side, path: path.to_owned(), source })?;
+    if status.success() && said.starts_with("mintbench ") {
         return Ok(program);
     }
     let first = said.lines().next().unwrap_or_default().chars().take(80).collect::<String>();
-    let said = if output.status.success() {
-        format!("said `{first}`")
-    } else {
-        format!("ended with {}", output.status)
-    };
+    let said =
+        if status.success() { format!("said `{first}`") } else { format!("ended with {status}") };
     Err(BuildError::Foreign { side, path: path.to_owned(), said })
 }

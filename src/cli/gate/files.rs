@@ -7,7 +7,7 @@ use super::args::GateArgs;
 use crate::base::files;
 use crate::base::printable::json;
 use crate::cli::output_files;
-use crate::cli::terminal::Stream;
+use crate::cli::terminal::{PrintError, print as print_result};
 use crate::harness::document::gate::Gate;
 use crate::harness::gate::leg::{Pair, Side, merged};
 use crate::harness::gate::{junit, markdown, text};
@@ -80,9 +80,9 @@ pub(super) fn write(args: &GateArgs, document: &Gate, pairs: &[Pair]) -> Result<
 }
 
 /// Prints the verdict for a person or a script.
-pub(super) fn print(args: &GateArgs, document: &Gate) -> io::Result<()> {
+pub(super) fn print(args: &GateArgs, document: &Gate) -> Result<(), PrintError> {
     let text = if args.json { json(document)? } else { text::render(document) };
-    Stream::Output.write(&text)
+    print_result(&text)
 }
 
 /// Writes the distributions of all legs of one side, in the format of a run's distributions.

@@ -9,8 +9,8 @@ mod files;
 mod legs;
 mod revision;
 mod settings;
+mod version;
 
-use std::io;
 use std::sync::Arc;
 
 pub(super) use self::args::GateArgs;
@@ -22,7 +22,7 @@ use self::legs::Legs;
 use self::settings::{GateSettings, GateSettingsError};
 use super::exit::{Exit, refuse};
 use super::signals;
-use super::terminal::Stream;
+use super::terminal::{PrintError, Stream};
 use crate::base::clock::{Clock, SystemClock};
 use crate::harness::gate::baseline::BaselineError;
 use crate::harness::gate::document;
@@ -50,8 +50,8 @@ enum GateError {
     Settings(#[from] GateSettingsError),
     #[error("the gate was interrupted")]
     Interrupted { known: String },
-    #[error("cannot write the verdict to standard output")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 impl GateError {
@@ -121,7 +121,7 @@ fn run(args: &GateArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Verdict, 
     let document =
         document::document(identity, of_leg(&plan), &policy, &measured.pairs, &measured.findings);
     files::write(args, &document, &measured.pairs)?;
-    files::print(args, &document).map_err(GateError::Print)?;
+    files::print(args, &document)?;
     Ok(document.verdict)
 }
 

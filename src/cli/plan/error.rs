@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::terminal::PrintError;
 use crate::harness::judge::failure::Failure;
 use crate::harness::plan::fleet_file::FleetError;
 use crate::harness::plan::forecast::Interrupted;
@@ -23,8 +24,8 @@ pub(super) enum PlanError {
     Measure(#[from] MeasureError),
     #[error(transparent)]
     Out(#[from] OutFolderError),
-    #[error("cannot write the plan to standard output")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
     #[error("cannot write `{path}`; choose another folder with --out", path = path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(transparent)]

@@ -26,7 +26,7 @@ use self::interim::InterimResults;
 use super::exit::{Exit, print_error, refuse};
 use super::progress::Progress;
 use super::signals;
-use super::terminal::Stream;
+use super::terminal::{PrintError, Stream, print};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::files;
 use crate::base::printable;
@@ -199,14 +199,14 @@ fn notes(args: &PlanArgs, fleet: &Fleet, calibration: &Calibration) -> Vec<Strin
 }
 
 fn write(args: &PlanArgs, plan: &Plan) -> Result<(), PlanError> {
-    let json = printable::json(plan).map_err(|error| PlanError::Print(error.into()))?;
+    let json = printable::json(plan).map_err(PrintError::from)?;
     let text = sentences::render(plan);
     if let Some(out) = &args.out {
         store(&out.join(JSON), &json)?;
         store(&out.join(TEXT), &printable::printable(&text))?;
     }
     let shown = if args.json { &json } else { &text };
-    Stream::Output.write(shown).map_err(PlanError::Print)
+    Ok(print(shown)?)
 }
 
 fn store(path: &Path, text: &str) -> Result<(), PlanError> {

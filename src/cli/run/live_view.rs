@@ -75,7 +75,7 @@ impl LiveView {
                 match &view {
                     Some(view) => view.draw(&header, &snapshot),
                     // A reader that hangs up does not end the run.
-                    None => drop(Stream::Error.write(&(line(&header, &snapshot) + "\n"))),
+                    None => Stream::Error.show(&(line(&header, &snapshot) + "\n")),
                 }
             }
         });

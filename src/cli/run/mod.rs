@@ -28,7 +28,7 @@ use super::report::WriteError;
 use super::signals;
 use super::sources::variables::RUN_VARIABLES;
 use super::target::{TargetError, TargetUrl, check_selectors, hints};
-use super::terminal::{Stream, say};
+use super::terminal::{PrintError, print, say};
 use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::printable;
 use crate::harness::dialect::target::Target;
@@ -67,8 +67,8 @@ enum RunError {
     Folder(#[from] FolderError),
     #[error("cannot serve metrics at {address}; choose another with --metrics")]
     Metrics { address: SocketAddr, source: io::Error },
-    #[error("cannot write the result to standard output")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
     #[error(transparent)]
     Scenario(#[from] ScenarioError),
     #[error(transparent)]
@@ -123,7 +123,7 @@ pub(super) fn main(args: &RunArgs) -> Exit {
 
 fn print_scenario(scenario: &Scenario) -> Result<Exit, RunError> {
     let text = scenario.source().map_err(ScenarioError::from)?;
-    Stream::Output.write(&text).map_err(RunError::Print)?;
+    print(&text)?;
     Ok(Exit::Pass)
 }
 
@@ -229,12 +229,12 @@ impl Finished<'_> {
         folder.complete(&outcome.measured.totals.whole, &document)?;
         let written = args.outputs.write(folder.path());
         let text = if args.json {
-            printable::json(&document).map_err(|error| RunError::Print(error.into()))?
+            printable::json(&document).map_err(PrintError::from)?
         } else {
             let paths = result_paths::lines(folder.path(), outcome.measured.cut);
             result_paths::laid_out(&(table + &paths))
         };
-        Stream::Output.write(&text).map_err(RunError::Print)?;
+        print(&text)?;
         let verdict = exit(outcome, asked);
         match written.map_err(RunError::Written) {
             // A problem of the run outranks a problem of a file beside it.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::base::files::ReadError;
 use crate::base::process::MachineError;
+use crate::cli::terminal::PrintError;
 use crate::service::server::{CertificateError, DirectoryError, ServerError, TooManyConnections};
 use crate::service::world::file;
 use crate::service::world::seed::WorldError;
@@ -26,6 +27,8 @@ pub(super) enum ServeError {
     Machine(#[from] MachineError),
     #[error(transparent)]
     Connections(#[from] TooManyConnections),
+    #[error(transparent)]
+    Print(#[from] PrintError),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]

@@ -10,6 +10,7 @@ use clap::{ArgMatches, Args};
 
 use crate::base::clock::Seconds;
 use crate::base::synthetic::Synthetic;
+use crate::cli::explain::TIME_ADVICE;
 use crate::cli::secret_files::SecretFiles;
 use crate::service::server::{Algorithm, ArmAuth, LIFETIME_MAX};
 use crate::service::world::vault::VaultUriTemplate;
@@ -97,6 +98,9 @@ pub(crate) struct ServeArgs {
     /// Measure the wake-up delays of this host, and show them in /metrics
     #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
     pub(super) hiccups: bool,
+    /// End when standard input ends: the process that started this one has gone
+    #[arg(long, hide = true, env = "MINTBENCH_SERVE_END_WITH_STDIN")]
+    pub(super) end_with_stdin: bool,
     /// Folder of the stored world [default: none: the world is in memory and ends with the process]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
     pub(super) data: Option<PathBuf>,
@@ -177,7 +181,7 @@ pub(crate) struct ServeArgs {
 }
 
 fn lifetime(text: &str) -> Result<Seconds, String> {
-    let life = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let life = humantime::parse_duration(text).map_err(|_| TIME_ADVICE.to_owned())?;
     let seconds = Seconds::from(life);
     let fits = (Seconds(1)..=LIFETIME_MAX).contains(&seconds);
     fits.then_some(seconds).ok_or_else(|| "use 1s to 366days".to_owned())
@@ -203,7 +207,7 @@ fn rotation(text: &str) -> Result<Rotation, String> {
 }
 
 fn delay(text: &str) -> Result<Seconds, String> {
-    humantime::parse_duration(text).map(Seconds::from).map_err(|error| error.to_string())
+    humantime::parse_duration(text).map(Seconds::from).map_err(|_| TIME_ADVICE.to_owned())
 }
 
 fn fraction(text: &str) -> Result<f64, String> {

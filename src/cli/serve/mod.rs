@@ -17,10 +17,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::error::{LOG, ServeError};
 pub(super) use self::flags::ServeArgs;
-use self::stop::StopSignals;
+use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
-use super::terminal::{Log, Stream};
+use super::terminal::{Log, PrintError, Stream, print};
 use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::files;
 use crate::base::files::CREDENTIAL_BYTES_MAX;
@@ -66,11 +66,15 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let options = options(args)?;
     // Signals are caught before anything starts, so that a signal cannot interrupt a half-started server.
     let mut signals = StopSignals::catch().map_err(ServeError::Signals)?;
+    if args.end_with_stdin {
+        end_with_stdin().map_err(ServeError::Signals)?;
+    }
     let (store, new) = store(args)?;
     // A failed start leaves no files behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
-    let server = start(args, &options, store, &mut signals).inspect_err(undo)?;
-    announce(&server);
+    let announced = |server| announce(&server).map(|()| server).map_err(ServeError::from);
+    let server = start(args, &options, store, &mut signals).and_then(announced);
+    let server = server.inspect_err(undo)?;
     signals.wait();
     drop(server);
     Ok(())
@@ -88,7 +92,7 @@ fn start(
     let directory = Arc::new(directory(args, store, seed, &authority, clock.now())?);
     if args.arm_auth == ArmAuth::Off {
         tracing::warn!(
-            "the control plane asks nobody who they are: every program on this machine may change identities and roles"
+            "the control plane has no authentication (--arm-auth off): every program on this machine may change identities and roles"
         );
     }
     Ok(Server::start(directory, &authority, &clock, options)?)
@@ -251,9 +255,9 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
 
 /// Prints the addresses. Standard output is an interface: readers wait for `ready`. A closed pipe does not
 /// end the server.
-fn announce(server: &Server) {
+fn announce(server: &Server) -> Result<(), PrintError> {
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));
     let secret = server.admin_secret_file().map(|file| format!("admin-secret {}", file.display()));
     let lines: Vec<String> = endpoints.chain(secret).chain(["ready\n".to_owned()]).collect();
-    let _ = Stream::Output.write(&lines.join("\n"));
+    print(&lines.join("\n"))
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -55,13 +56,28 @@ impl StopSignals {
     }
 }
 
+/// Sends SIGTERM to this process when standard input ends. The process at the other end of the pipe
+/// then never leaves a server behind, also after a SIGKILL.
+///
+/// # Errors
+/// Returns an error when the system has no thread for it.
+pub(super) fn end_with_stdin() -> io::Result<()> {
+    let stdin = std::thread::Builder::new().name("stdin".to_owned());
+    stdin.spawn(|| {
+        // An error of standard input is its end, too.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = kill_process(getpid(), Signal::TERM);
+    })?;
+    Ok(())
+}
+
 /// Resolves on Ctrl-C or SIGTERM.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Caught, so that a store at the file size limit of the process fails one write instead of ending the
     // server.
-    let oversize = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    let oversize = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     Ok(async move {
         let _oversize = oversize;
         tokio::select! {

@@ -83,9 +83,9 @@ impl Sources {
 
     /// Returns the setting whose removal changes or clears the error, if there is one.
     fn blamed(&self, args: &[OsString], error: &clap::Error) -> Option<Origin> {
-        let said = error.to_string();
+        let said = problem(error);
         let differs = |parsed: Result<ArgMatches, clap::Error>| {
-            parsed.err().is_none_or(|error| error.to_string() != said)
+            parsed.err().is_none_or(|error| problem(&error) != said)
         };
         let mut variables = Vec::new();
         for_each_flag(&self.command, &mut |arg| variables.extend(of_variable(arg)));
@@ -145,6 +145,12 @@ impl Sources {
             _ => None,
         }
     }
+}
+
+/// Returns an error without its usage text, which lists every setting that was given.
+fn problem(error: &clap::Error) -> String {
+    let text = error.to_string();
+    text.split_once("\nUsage: ").map_or(text.as_str(), |(problem, _)| problem).to_owned()
 }
 
 fn parse_with(

@@ -169,7 +169,7 @@ impl Examined {
 
     fn sleep(&self) -> Finding {
         let says = format!(
-            "a thread that only sleeps is woken late by {}: so late does a server on this machine notice what arrives while it is idle",
+            "a sleeping thread wakes late by {}: an idle server on this machine notices a request this much later",
             quantiles(&self.sleep)
         );
         if self.sleep.value_at_quantile(0.99) > SLEEP_WARN_NS {

@@ -42,7 +42,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The certificate of the target is not accepted.
-    #[error("the certificate of {target} does not count; {}", trust::remedy(*.fault))]
+    #[error("the certificate of {target} is not accepted; {}", trust::remedy(*.fault))]
     Certificate {
         /// URL of the target.
         target: String,
@@ -77,7 +77,7 @@ pub enum LoadError {
     #[error("cannot wait for answers")]
     Wait(#[source] io::Error),
     /// The logs could not be written.
-    #[error("cannot write the interval logs")]
+    #[error("cannot write the interval logs; free space, or choose another folder with --out")]
     Write(#[source] io::Error),
     /// A thread could not be started.
     #[error("cannot start a generator thread")]

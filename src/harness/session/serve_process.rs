@@ -1,8 +1,8 @@
 //! The broker under test, in a child process that ends with its owner.
 //!
-//! The process ends when its owner is dropped, and on a repeated Ctrl-C. It survives a SIGKILL of
-//! its parent, for example after an out-of-memory kill. The kernel could end it too, but only after
-//! a call between fork and exec, which needs unsafe code. The broker listens on loopback only.
+//! The process ends when its owner is dropped, and on a repeated Ctrl-C. It also ends, in order,
+//! when this process ends in any other way, such as SIGKILL: its standard input is a pipe that
+//! nobody writes to, and it ends with the pipe (ADR 25). The broker listens on loopback only.
 //!
 //! The child has a process group of its own. A Ctrl-C in the terminal therefore reaches the parent
 //! alone, which ends the child in order. The child does not get the settings in the environment: a
@@ -133,8 +133,10 @@ impl ServeProcess {
                 command.env_remove(name);
             }
         }
+        // Not a flag, because a broker of another build may not know it.
+        command.env("MINTBENCH_SERVE_END_WITH_STDIN", "true");
         command.process_group(0);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let child = spawned.map_err(|source| ServeError::Spawn {
             program: command.get_program().to_string_lossy().into_owned(),
             source,

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::service::directory::{Directory, DirectoryError};
-use crate::service::store::Checkup;
+use crate::service::directory::Directory;
+use crate::service::store::{Checkup, StoreError};
 
 /// Result of a check.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Checked {
 ///
 /// # Errors
 /// Returns an error when there is no store, a server has it open, or the system fails.
-pub(crate) fn check_store(folder: &Path) -> Result<Checked, DirectoryError> {
+pub(crate) fn check_store(folder: &Path) -> Result<Checked, StoreError> {
     let Checkup { records, mut damages } = Checkup::of(folder)?;
     let count = records.len();
     // In a damaged store, a record may name one that is lost.

@@ -24,7 +24,7 @@ pub(crate) enum ServerError {
     },
     /// A surface without authentication would be reachable from other machines.
     #[error(
-        "the {surface} endpoint asks nobody who he is, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1]"
+        "the {surface} endpoint has no authentication, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1]"
     )]
     NotLoopback {
         /// Name of the surface.

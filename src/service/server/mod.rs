@@ -60,7 +60,9 @@ pub(crate) use crate::service::broker::BrokerOptions;
 pub(crate) use crate::service::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
-pub(crate) use crate::service::store::{FolderOptions, MemoryStore, NewStore, RedbStore, Store};
+pub(crate) use crate::service::store::{
+    FolderOptions, MemoryStore, NewStore, RedbStore, Store, StoreError,
+};
 pub(crate) use crate::service::sts::StsOptions;
 pub(crate) use crate::service::token::Algorithm;
 

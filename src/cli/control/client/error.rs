@@ -1,5 +1,6 @@
 //! Errors of the commands, and their remedies.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::refusal::Refusal;
@@ -8,6 +9,7 @@ use crate::base::files::{ReadError, SecretFileError};
 use crate::base::ids::SubscriptionId;
 use crate::base::tls::TlsError;
 use crate::cli::exit::Exit;
+use crate::cli::terminal::PrintError;
 
 /// Reason why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,9 @@ pub(crate) enum ControlError {
     /// A file cannot be read.
     #[error("cannot read `{}`", path.display())]
     File { path: PathBuf, source: std::io::Error },
+    /// The result of the command is lost. What the command changed stays changed.
+    #[error(transparent)]
+    Print(#[from] PrintError),
     /// A file of the server's folder, or a named file, is not read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -69,6 +74,9 @@ pub(crate) enum ControlError {
     /// The server refused.
     #[error("{refusal}")]
     Refused { refusal: Box<Refusal>, remedy: Option<String> },
+    /// This machine cannot call from the address of the virtual machine.
+    #[error("no request can be sent from --vm-address {address} on this machine")]
+    SourceAddress { address: IpAddr, source: std::io::Error },
     /// An operation of the server did not end in time.
     #[error("the server did not finish the operation in time; it may still do")]
     Unfinished,
@@ -97,7 +105,9 @@ impl ControlError {
             | Self::NoGroup { .. }
             | Self::NoOperator { .. }
             | Self::NoServer { .. }
+            | Self::Print(_)
             | Self::Read(_)
+            | Self::SourceAddress { .. }
             | Self::Tls(_)
             | Self::Usage(_) => Exit::Usage,
             Self::Answer { .. }
@@ -143,6 +153,9 @@ impl ControlError {
             }
             Self::NotFound { remedy, .. } => remedy.clone(),
             Self::Refused { remedy, .. } => return remedy.clone(),
+            Self::SourceAddress { .. } => {
+                "`mintbench vm list` shows the addresses of the machines; Linux can call from every address of 127.0.0.0/8, and from those of its network interfaces".to_owned()
+            }
             Self::Unfinished => "look with the `show` command".to_owned(),
             _ => return None,
         };

@@ -6,10 +6,10 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::error::ControlError;
+use crate::base::assertion::{AssertionForm, CertificateKey, ClientAssertion};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{ClientId, PrincipalId, TenantId};
 use crate::base::secret::Redacted;
-use crate::service::token::{AssertionForm, CertificateKey, ClientAssertion};
 
 /// Ids of the operator (`operator.json`).
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -77,6 +77,9 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Begin of the message of a server that cannot write to its data folder.
+const UNCONFIRMED: &str = "The change cannot be confirmed";
+
 /// Returns the remedy for the refusal of a request to `url`.
 pub(super) fn remedy(refusal: &Refusal, url: &str, operator: PrincipalId) -> Option<String> {
     let vault = || Some(url.strip_prefix("https://")?.split_once(".vault.localhost")?.0);
@@ -121,6 +124,9 @@ pub(super) fn remedy(refusal: &Refusal, url: &str, operator: PrincipalId) -> Opt
         }
         (Service::Sts, 400 | 401, _) => Some(
             "operator.json and operator.pem are not those of the server that answers; name its folder with --data or MINTBENCH_DATA".to_owned(),
+        ),
+        (_, _, _) if refusal.message.starts_with(UNCONFIRMED) => Some(
+            "see with `list` or `show` whether the change was made; until the server can write to its data folder again, it refuses changes".to_owned(),
         ),
         (_, 429, _) => Some("wait a little and try again".to_owned()),
         _ => None,
@@ -213,6 +219,15 @@ mod tests {
             let url = "https://kv.vault.localhost:8173/secrets/db?api-version=7.4";
             let fix = check(Service::Vault, 403, "Forbidden", &message, url);
             assert!(fix.contains(&format!("--role '{role}' --scope vault/kv`")), "{fix}");
+        }
+    }
+
+    #[test]
+    fn a_change_that_is_not_confirmed_leads_to_its_result() {
+        let message = "The change cannot be confirmed: the disk is full.";
+        for (service, status) in [(Service::Arm, 503), (Service::Vault, 503)] {
+            let fix = check(service, status, "ServiceUnavailable", message, "https://x/");
+            assert!(fix.contains("whether the change was made"), "{fix}");
         }
     }
 

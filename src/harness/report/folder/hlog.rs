@@ -67,7 +67,6 @@ impl IntervalSink for Logs {
         let Some(begun) = &mut self.begun else { return Ok(()) };
         let Begun { window, response, service, lag } = begun;
         let length = Duration::from(window.interval(set.index));
-        self.intervals += u64::from(set.seen().next().is_some());
         for (class, latencies) in set.seen() {
             let span = Span { index: set.index, length, class, bound: Bound::Upper };
             response.append(Span { bound: Bound::Lower, ..span }, &latencies.lower)?;
@@ -82,7 +81,9 @@ impl IntervalSink for Logs {
             }
         }
         // Flush, so that an interrupted run leaves whole lines.
-        [response, service, lag].into_iter().try_for_each(|log| log.file.flush())
+        [response, service, lag].into_iter().try_for_each(|log| log.file.flush())?;
+        self.intervals += u64::from(set.seen().next().is_some());
+        Ok(())
     }
 }
 
@@ -153,6 +154,8 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
     use super::*;
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{
@@ -166,14 +169,11 @@ mod tests {
     use crate::harness::record::recorder::Recorder;
     use crate::harness::record::witness::WitnessLog;
 
-    /// Logs one hit that took 1020 ns, of which 300 may be the generator's.
-    fn logged(folder: &Path) {
-        let mut logs = Logs::new(folder.to_owned());
-        let (full, sets) = std::sync::mpsc::channel();
-        let (spare, empty) = std::sync::mpsc::channel();
-        let window = Window { start: Nanos::ZERO, end: INTERVAL / 4 };
-        logs.begin(window, UnixSeconds(1_700_000_000)).unwrap();
-        assert!(logs.is_empty());
+    /// Returns the intervals of one hit that took 1020 ns, of which 300 may be the generator's, and the way
+    /// back for emptied sets.
+    fn one_request(window: Window) -> (Receiver<IntervalSet>, Sender<IntervalSet>) {
+        let (full, sets) = channel();
+        let (spare, empty) = channel();
         let mut recorder = Recorder::new(window, full, empty);
         recorder.record(&Ended {
             class: Class::Hit,
@@ -186,6 +186,32 @@ mod tests {
             added: Nanos::new(300),
         });
         let _ = recorder.finish();
+        (sets, spare)
+    }
+
+    #[test]
+    fn an_interval_counts_once_the_disk_has_taken_it() {
+        let full = || Log {
+            file: BufWriter::new(File::options().write(true).open("/dev/full").unwrap()),
+            serializer: V2DeflateSerializer::new(),
+            buffer: Vec::new(),
+        };
+        let window = Window { start: Nanos::ZERO, end: INTERVAL };
+        let begun = Begun { window, response: full(), service: full(), lag: full() };
+        let mut logs = Logs { folder: PathBuf::new(), begun: Some(begun), intervals: 0 };
+        let (sets, spare) = one_request(window);
+        let error = collect(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(logs.is_empty());
+    }
+
+    /// Logs the intervals of [`one_request`].
+    fn logged(folder: &Path) {
+        let mut logs = Logs::new(folder.to_owned());
+        let window = Window { start: Nanos::ZERO, end: INTERVAL / 4 };
+        logs.begin(window, UnixSeconds(1_700_000_000)).unwrap();
+        assert!(logs.is_empty());
+        let (sets, spare) = one_request(window);
         collect(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap();
         assert!(!logs.is_empty());
     }

@@ -55,10 +55,8 @@ pub(crate) enum SpecError {
     NoIdentities { scenario: String },
     #[error("`{scenario}` expects hits after the warm-up, but {shortfall}")]
     Unfilled { scenario: String, shortfall: Shortfall },
-    #[error(
-        "this run needs {needed} distinct keys and the world has {keys}; lower --rate or --duration, or raise --vms or --user-assigned"
-    )]
-    Keyspace { needed: u64, keys: u64 },
+    #[error("this run needs {needed} distinct keys and the world has {keys}; {remedy}")]
+    Keyspace { needed: u64, keys: u64, remedy: &'static str },
     #[error(
         "each of {herds} herds needs a user-assigned identity of its own and there are {user_assigned}; raise --user-assigned or lower --herds"
     )]

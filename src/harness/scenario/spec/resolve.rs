@@ -287,7 +287,12 @@ impl RunSpec {
         let Some(phases) = workload.phases() else { return Ok(()) };
         let (needed, keys) = phases.new_keys(world);
         if needed > keys {
-            return Err(SpecError::Keyspace { needed, keys });
+            // Other loads have no --rate: a file describes them.
+            let remedy = match self.constant_rate() {
+                Some(_) => "lower --rate or --duration, or raise --vms or --user-assigned",
+                None => "raise --vms or --user-assigned",
+            };
+            return Err(SpecError::Keyspace { needed, keys, remedy });
         }
         if self.shares().any(|share| !share.fits(world)) {
             return Err(SpecError::NoIdentities { scenario: self.name() });
