@@ -60,8 +60,8 @@ fn verdict(run: &Run) -> &'static str {
 fn classes(text: &mut String, run: &Run) -> fmt::Result {
     head(text, ["class", "time"])?;
     for (class, of) in &run.classes {
-        row(text, [class.as_str(), "response"], Some(of.count), bounded(of.response_us))?;
-        row(text, ["", "service"], None, plain(of.service_us))?;
+        row(text, [class.as_str(), "response"], Some(of.count), &bounded(of.response_us))?;
+        row(text, ["", "service"], None, &plain(of.service_us))?;
     }
     writeln!(text)
 }
@@ -71,7 +71,7 @@ fn phases(text: &mut String, run: &Run) -> fmt::Result {
     head(text, ["phase", "class"])?;
     for phase in &run.phases {
         for (class, of) in &phase.classes {
-            row(text, [&phase.name, class.as_str()], Some(of.count), bounded(of.response_us))?;
+            row(text, [&phase.name, class.as_str()], Some(of.count), &bounded(of.response_us))?;
         }
     }
     writeln!(text)
@@ -86,7 +86,7 @@ fn row(
     text: &mut String,
     names: [&str; 2],
     count: Option<u64>,
-    percentiles: [String; 5],
+    percentiles: &[String; 5],
 ) -> fmt::Result {
     let [first, second] = names.map(escaped);
     let count = count.map_or_else(String::new, |count| count.to_string());

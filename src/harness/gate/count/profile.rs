@@ -266,7 +266,8 @@ totals: 175
         /// Every instruction belongs to one function.
         #[test]
         fn own_costs_add_up_to_the_sum_of_all_lines(costs in prop::collection::vec((0..5_u8, 0..1_000_000_u64), 0..50)) {
-            let lines: String = costs.iter().map(|(of, cost)| format!("fn=({of}) f{of}\n1 {cost}\n")).collect();
+            let lines: Vec<String> = costs.iter().map(|(of, cost)| format!("fn=({of}) f{of}\n1 {cost}\n")).collect();
+            let lines = lines.concat();
             let sum: u64 = costs.iter().map(|(_, cost)| cost).sum();
             let profile = Profile::parse(&format!("events: Ir\n{lines}totals: {sum}\n")).unwrap();
             prop_assert_eq!(profile.functions.values().map(|cost| cost.own).sum::<u64>(), profile.total);

@@ -200,7 +200,8 @@ mod tests {
         let begun = Begun { window, response: full(), service: full(), lag: full() };
         let mut logs = Logs { folder: PathBuf::new(), begun: Some(begun), intervals: 0 };
         let (sets, spare) = one_request(window);
-        let error = collect(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap_err();
+        let error =
+            collect(&sets, &[spare], &WitnessLog::default(), &mut logs, &|| ()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(logs.is_empty());
     }

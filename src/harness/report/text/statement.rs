@@ -58,8 +58,8 @@ mod tests {
     use crate::harness::judge::validity::Reason;
     use crate::harness::nanos::Nanos;
 
-    const fn of(us: f64, standing: Standing) -> Option<Bounded> {
-        Some(Bounded { value: us, lower: Some(0.0), upper: us, standing })
+    const fn of(us: f64, standing: Standing) -> Bounded {
+        Bounded { value: us, lower: Some(0.0), upper: us, standing }
     }
 
     fn said(of: ResponsePercentiles, disturbances: Vec<Reason>) -> String {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn all(standing: Standing) -> ResponsePercentiles {
-        let of = |us| of(us, standing);
+        let of = |us| Some(of(us, standing));
         ResponsePercentiles {
             p50: of(61.2),
             p90: of(88.0),
