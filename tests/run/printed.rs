@@ -45,7 +45,9 @@ fn first_lines_say_what_was_measured(lines: &[&str], code: Option<i32>) {
         return;
     }
     assert!(lines.last().unwrap().is_empty() && lines.len() > 1, "{lines:?}");
-    lines.iter().for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
+    for line in lines {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
     for percentile in ["p50", "p90", "p99", "p99.9", "max"] {
         let names = lines.iter().filter(|line| !line.starts_with("for more"));
         let words = names.flat_map(|line| line.split([' ', ',', ':']));

@@ -108,7 +108,9 @@ mod tests {
         );
         for standing in [Standing::Measured, Standing::Bounded, Standing::Unknown] {
             let said = said(all(standing), Vec::new());
-            said.lines().for_each(|line| assert!(line.chars().count() <= 80, "{line}"));
+            for line in said.lines() {
+                assert!(line.chars().count() <= 80, "{line}");
+            }
         }
     }
 }
