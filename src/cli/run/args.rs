@@ -12,7 +12,7 @@ use crate::cli::target::{TargetArgs, TargetUrl};
 use crate::harness::dialect::url::HttpUrl;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::scenario::phases::Arrivals;
-use crate::harness::scenario::run_plan::Bounds;
+use crate::harness::scenario::run_plan::{Bounds, Pausing};
 use crate::harness::scenario::spec::Scenario;
 
 /// Measure a token endpoint with open-loop load.
@@ -95,9 +95,8 @@ pub(crate) struct RunArgs {
     /// Rule for what the response time would have been if the generator had never been late
     #[arg(long, value_name = "RULE", value_enum, default_value_t, env = "MINTBENCH_RUN_BOUNDS")]
     pub(super) bounds: Bounds,
-    /// Send on schedule even while the generator has no core: what was due meanwhile goes out in a burst
-    #[arg(long, env = "MINTBENCH_RUN_NO_PAUSE")]
-    pub(super) no_pause: bool,
+    #[command(flatten)]
+    pub(super) pacing: PacingArgs,
     /// Length of the pacing test before the load, which sends no requests; 0s for no test
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
     pub(super) pacer_test: Duration,
@@ -142,4 +141,19 @@ pub(crate) struct RunArgs {
     // Last, because its heading applies to all items that follow.
     #[command(flatten)]
     pub(super) access: TargetArgs,
+}
+
+/// Flags about the pace of the requests.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct PacingArgs {
+    /// Send on schedule even while the generator has no core: what was due meanwhile goes out in a burst
+    #[arg(long, env = "MINTBENCH_RUN_NO_PAUSE")]
+    no_pause: bool,
+}
+
+impl PacingArgs {
+    /// Returns when the schedule may pause.
+    pub(super) const fn pausing(self) -> Pausing {
+        if self.no_pause { Pausing::Never } else { Pausing::Witnessed }
+    }
 }

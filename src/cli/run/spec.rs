@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::args::RunArgs;
 use super::first_argument::FirstArgument;
 use crate::cli::target::{TargetError, TargetUrl};
-use crate::harness::scenario::run_plan::Pausing;
 use crate::harness::scenario::spec::{
     CHANGES_MAX, ChangeSpec, Herd, Rate, RunSpec, Scenario, SpecError, World,
 };
@@ -117,7 +116,7 @@ impl RunArgs {
             cores: self.cores.clone(),
             timeout: self.timeout,
             bounds: self.bounds,
-            pausing: if self.no_pause { Pausing::Never } else { Pausing::Witnessed },
+            pausing: self.pacing.pausing(),
             pacer_test: self.pacer_test,
             samples: self.samples,
             errors_max: self.max_errors.unwrap_or(spec.errors_max),

@@ -21,7 +21,7 @@ use crate::harness::machine::stop::Stop;
 use crate::harness::record::observer::Observer;
 use crate::harness::record::sample::Sampler;
 use crate::harness::scenario::phases::Timing;
-use crate::harness::scenario::run_plan::{Origin, Pausing, RunPlan, Waiting};
+use crate::harness::scenario::run_plan::{Origin, Pausing, RunPlan};
 use crate::harness::schedule::layout::Layout;
 use crate::harness::schedule::pauses::Pauses;
 use crate::harness::schedule::sampling::GapSampling;
@@ -74,11 +74,7 @@ impl<'a> RunSetup<'a> {
             dial: Dial::to(target, per_vm)?,
             busy_period: Arc::new(BusyPeriod::new(layout.threads())),
             layout,
-            witnesses: Witnesses::of(
-                target.url.address,
-                &plan.cores,
-                plan.waiting == Waiting::Spin,
-            ),
+            witnesses: Witnesses::of(target.url.address, &plan.cores, plan.waiting),
             pauses: Pauses::default(),
             requests: Arc::new(requests.map_err(io::Error::other)?),
             timeline,

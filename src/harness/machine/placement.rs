@@ -25,17 +25,24 @@ pub enum Place {
 }
 
 impl Place {
-    /// Finds the process that serves `address`. `own` tells if the address is one of this machine.
-    pub fn of(proc: &Path, devices: &Path, address: SocketAddr, own: bool) -> Self {
-        if !own {
-            let card = device_to(proc, address.ip()).map(|name| devices.join(name).join("device"));
-            // A bridge or a tunnel has no card behind it, and may lead back to this machine.
-            return if card.is_some_and(|card| card.exists()) {
-                Self::Elsewhere
-            } else {
-                Self::Unknown
-            };
+    /// Finds the process that serves `address`.
+    pub fn of(proc: &Path, devices: &Path, address: SocketAddr) -> Self {
+        if is_own(address) {
+            Self::behind(proc, address)
+        } else {
+            Self::reached(proc, devices, address)
         }
+    }
+
+    /// Returns the place of a process at an address of another machine, or of a container.
+    fn reached(proc: &Path, devices: &Path, address: SocketAddr) -> Self {
+        let card = device_to(proc, address.ip()).map(|name| devices.join(name).join("device"));
+        // A bridge or a tunnel has no card behind it, and may lead back to this machine.
+        if card.is_some_and(|card| card.exists()) { Self::Elsewhere } else { Self::Unknown }
+    }
+
+    /// Returns the place of a process at an address of this machine.
+    fn behind(proc: &Path, address: SocketAddr) -> Self {
         let sockets = listening(proc, address);
         let holders = holders(proc, &sockets);
         if holders.is_empty() { Self::Unknown } else { Self::Here(with_children(proc, holders)) }
@@ -43,7 +50,7 @@ impl Place {
 }
 
 /// Returns true if the address is one of this machine. Nothing is sent.
-pub fn is_own(address: SocketAddr) -> bool {
+fn is_own(address: SocketAddr) -> bool {
     let any: IpAddr = match address.ip() {
         ip if ip.is_loopback() || ip.is_unspecified() => return true,
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -176,7 +183,7 @@ mod tests {
         plant(proc, 6, 5, "/dev/null");
         plant(proc, 7, 6, "socket:[10]");
         plant(proc, 8, 1, "socket:[13]");
-        let of = |address: &str| Place::of(proc, proc, address.parse().unwrap(), true);
+        let of = |address: &str| Place::behind(proc, address.parse().unwrap());
         assert_eq!(of("127.0.0.1:8081"), Place::Here(vec![8]));
         let Place::Here(mut pids) = of("127.0.0.1:8080") else { panic!("not found") };
         pids.sort_unstable();
@@ -197,7 +204,7 @@ mod tests {
             eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\n\
             docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\n";
         write(proc.join("net/route"), routes).unwrap();
-        let of = |address: &str| Place::of(&proc, &devices, address.parse().unwrap(), false);
+        let of = |address: &str| Place::reached(&proc, &devices, address.parse().unwrap());
         assert_eq!(of("93.184.216.34:80"), Place::Elsewhere);
         assert_eq!(of("172.17.0.2:80"), Place::Unknown);
         assert_eq!(of("[2001:db8::1]:80"), Place::Unknown);
@@ -209,7 +216,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         assert!(is_own(address) && !is_own("192.0.2.1:80".parse().unwrap()));
-        let place = Place::of(proc, Path::new(NETWORK_DEVICES), address, true);
+        let place = Place::of(proc, Path::new(NETWORK_DEVICES), address);
         let Place::Here(pids) = place else { panic!("{place:?}") };
         assert!(pids.contains(&std::process::id()));
     }

@@ -115,7 +115,9 @@ fn give_back<'a>(
 ) {
     set.clear(rest);
     // A thread that has ended needs no set.
-    let _ = spare.next().map(|thread| thread.send(set));
+    if let Some(thread) = spare.next() {
+        let _ = thread.send(set);
+    }
 }
 
 impl Default for Totals {

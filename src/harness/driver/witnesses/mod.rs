@@ -19,12 +19,13 @@ use super::setup::RunSetup;
 use crate::base::clock::Monotonic;
 use crate::harness::machine::cores::{Cores, allowed, keep_off};
 use crate::harness::machine::host::cgroup::Cgroup;
-use crate::harness::machine::placement::{NETWORK_DEVICES, Place, is_own};
+use crate::harness::machine::placement::{NETWORK_DEVICES, Place};
 use crate::harness::machine::scheduling::{
     CoreTime, CoreTimeFile, PROC, allowed_cores, last_core, never_run_on, threads,
 };
 use crate::harness::nanos::Nanos;
 use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance, Neighbourhood, WitnessLog};
+use crate::harness::scenario::run_plan::Waiting;
 
 /// Knowledge of the witnesses, shared by the threads of a run.
 #[derive(Debug)]
@@ -36,30 +37,28 @@ pub(super) struct Witnesses {
     apart: AtomicBool,
     /// True if that was so at first. The generator's threads are then not watched.
     began_apart: bool,
-    /// True if the generator's threads see gaps in their clocks themselves.
-    spins: bool,
+    /// Threads that spin see gaps in their clocks themselves.
+    waiting: Waiting,
     /// Numbers of the generator's threads.
     generators: Mutex<Vec<u32>>,
     pub(super) log: WitnessLog,
 }
 
 impl Witnesses {
-    /// Looks for the process of the target. `spins` tells if the generator's threads never sleep
-    /// while an answer is outstanding.
-    pub(super) fn of(target: SocketAddr, cores: &Cores, spins: bool) -> Self {
+    /// Looks for the process of the target.
+    pub(super) fn of(target: SocketAddr, cores: &Cores, waiting: Waiting) -> Self {
         let (proc, devices) = (Path::new(PROC), Path::new(NETWORK_DEVICES));
-        let place = Place::of(proc, devices, target, is_own(target));
-        Self::at(place, proc, &cores.generator, spins)
+        Self::at(Place::of(proc, devices, target), proc, &cores.generator, waiting)
     }
 
-    fn at(place: Place, proc: &Path, cores: &[usize], spins: bool) -> Self {
+    fn at(place: Place, proc: &Path, cores: &[usize], waiting: Waiting) -> Self {
         let began_apart = is_apart(&place, proc, cores);
         Self {
             place,
             cores: cores.to_vec(),
             apart: AtomicBool::new(began_apart),
             began_apart,
-            spins,
+            waiting,
             generators: Mutex::default(),
             log: WitnessLog::default(),
         }
@@ -78,7 +77,7 @@ impl Witnesses {
     /// Returns true if a gap in the clock of a generator thread proves that something else than the
     /// target took its core.
     pub(super) fn gaps_count(&self) -> bool {
-        self.spins && self.are_apart()
+        self.waiting == Waiting::Spin && self.are_apart()
     }
 
     /// Returns what is known of the target and the generator's cores.
@@ -124,6 +123,13 @@ pub(super) fn watch(setup: &RunSetup<'_>, start: Nanos, over: &Receiver<()>) {
     }
 }
 
+/// Program of a watched thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Generator,
+    Target,
+}
+
 /// Watched thread.
 #[derive(Debug)]
 struct Watched {
@@ -133,7 +139,7 @@ struct Watched {
     last: CoreTime,
     /// Times since the reading before.
     since: CoreTime,
-    is_target: bool,
+    role: Role,
     /// Time on a core since the watch began.
     ran: Nanos,
 }
@@ -218,7 +224,7 @@ impl<'a> Watch<'a> {
         let ended = &mut self.ran_before;
         self.watched.retain_mut(|thread| {
             let Some(now) = thread.file.read() else {
-                *ended += if thread.is_target { thread.ran } else { Nanos::ZERO };
+                *ended += if thread.role == Role::Target { thread.ran } else { Nanos::ZERO };
                 return false;
             };
             thread.since = now.since(thread.last);
@@ -251,7 +257,7 @@ impl<'a> Watch<'a> {
     /// threads over all cores that they may use.
     fn utilisation(&self) -> Option<f64> {
         let Place::Here(_) = self.witnesses.place else { return None };
-        let target = self.watched.iter().filter(|thread| thread.is_target);
+        let target = self.watched.iter().filter(|thread| thread.role == Role::Target);
         let (busiest, all) = target
             .map(|thread| thread.ran)
             .fold((Nanos::ZERO, self.ran_before), |(most, all), ran| (most.max(ran), all + ran));
@@ -266,7 +272,7 @@ impl<'a> Watch<'a> {
         if let Place::Here(pids) = &witnesses.place {
             for pid in pids {
                 for tid in threads(&self.proc, *pid) {
-                    self.watch(*pid, tid, true);
+                    self.watch(*pid, tid, Role::Target);
                 }
             }
             self.capacity = self.capacity();
@@ -276,22 +282,24 @@ impl<'a> Watch<'a> {
         }
         if !witnesses.gaps_count() {
             let generators = witnesses.generators.lock().clone();
-            generators.into_iter().for_each(|tid| self.watch(self.own.pid, tid, false));
+            for tid in generators {
+                self.watch(self.own.pid, tid, Role::Generator);
+            }
         }
     }
 
-    fn watch(&mut self, pid: u32, tid: u32, is_target: bool) {
+    fn watch(&mut self, pid: u32, tid: u32, role: Role) {
         if self.watched.iter().any(|thread| thread.tid == tid) {
             return;
         }
         let Ok(file) = CoreTimeFile::of_thread(&self.proc, pid, tid) else { return };
         let Some(last) = file.read() else { return };
         let (since, ran) = (CoreTime::default(), Nanos::ZERO);
-        self.watched.push(Watched { pid, tid, file, last, since, is_target, ran });
+        self.watched.push(Watched { pid, tid, file, last, since, role, ran });
     }
 
     fn capacity(&self) -> usize {
-        let target = self.watched.iter().filter(|thread| thread.is_target);
+        let target = self.watched.iter().filter(|thread| thread.role == Role::Target);
         let cores = target.filter_map(|thread| allowed_cores(&self.proc, thread.pid, thread.tid));
         let mut all: Vec<usize> = cores.flatten().filter(|core| allowed().contains(core)).collect();
         all.sort_unstable();
@@ -350,7 +358,7 @@ mod tests {
     fn a_wait_is_blamed_on_a_neighbour_only_if_the_target_did_not_have_the_core() {
         let root = machine();
         let proc = root.path();
-        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
+        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], Waiting::Spin);
         assert_eq!(witnesses.neighbourhood(), Neighbourhood::Apart);
         let mut watch = Watch::begin(&witnesses, proc, own(), ms(100));
         times(proc, 7, 7, [1_000, 3_000, 1]);
@@ -373,7 +381,7 @@ mod tests {
     fn the_use_of_the_target_is_that_of_its_busiest_thread_or_of_its_cores() {
         let root = machine();
         let proc = root.path();
-        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
+        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], Waiting::Spin);
         let mut watch = Watch::begin(&witnesses, proc, own(), ms(100));
         times(proc, 7, 7, [2_000, 0, 1]);
         times(proc, 7, 8, [3_000, 0, 1]);
@@ -391,24 +399,24 @@ mod tests {
     fn generators_are_watched_where_their_own_clocks_prove_nothing() {
         let root = machine();
         let proc = root.path();
-        let seen = |cores: &[usize], spins| {
-            let witnesses = Witnesses::at(Place::Here(vec![7]), proc, cores, spins);
+        let seen = |cores: &[usize], waiting| {
+            let witnesses = Witnesses::at(Place::Here(vec![7]), proc, cores, waiting);
             witnesses.introduce(51);
             let watch = Watch::begin(&witnesses, proc, own(), ms(1));
-            let own = watch.watched.iter().filter(|thread| !thread.is_target).count();
+            let own = watch.watched.iter().filter(|thread| thread.role == Role::Generator).count();
             (own, witnesses.neighbourhood())
         };
-        assert_eq!(seen(&[1], true), (0, Neighbourhood::Apart));
-        assert_eq!(seen(&[1], false), (1, Neighbourhood::Apart));
-        assert_eq!(seen(&[], true), (1, Neighbourhood::Mixed));
-        assert_eq!(seen(&[0], true), (1, Neighbourhood::Mixed));
+        assert_eq!(seen(&[1], Waiting::Spin), (0, Neighbourhood::Apart));
+        assert_eq!(seen(&[1], Waiting::Sleep), (1, Neighbourhood::Apart));
+        assert_eq!(seen(&[], Waiting::Spin), (1, Neighbourhood::Mixed));
+        assert_eq!(seen(&[0], Waiting::Spin), (1, Neighbourhood::Mixed));
     }
 
     #[test]
     fn a_target_that_moves_to_the_generators_core_is_noticed() {
         let root = machine();
         let proc = root.path();
-        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], true);
+        let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], Waiting::Spin);
         let mut watch = Watch::begin(&witnesses, proc, own(), ms(1));
         thread(proc, 7, 9, "0-1", 1);
         watch.refresh();
@@ -419,7 +427,8 @@ mod tests {
     #[test]
     fn nothing_is_known_of_a_target_that_cannot_be_seen() {
         let root = machine();
-        let witnesses = |place| Witnesses::at(place, root.path(), &[1], true).neighbourhood();
+        let witnesses =
+            |place| Witnesses::at(place, root.path(), &[1], Waiting::Spin).neighbourhood();
         assert_eq!(witnesses(Place::Unknown), Neighbourhood::Unknown);
         assert_eq!(witnesses(Place::Elsewhere), Neighbourhood::Apart);
     }
