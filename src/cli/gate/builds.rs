@@ -114,7 +114,7 @@ fn executable(side: Side, path: &Path) -> Result<Candidate, BuildError> {
 fn candidate(args: &GateArgs, stop: &Arc<Stop>) -> Result<Candidate, BuildError> {
     if let Some(revision) = &args.candidate_rev {
         let (commit, path) = revision::build(revision, stop)?;
-        let program = program(Side::Candidate, &path)?;
+        let program = program(Side::Candidate, &path, stop)?;
         return Ok(Candidate { name: name(revision, Some(commit), &program), program });
     }
     let Some(path) = &args.candidate else {

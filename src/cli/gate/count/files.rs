@@ -1,13 +1,12 @@
 //! Files of a gate that counted, and its text on standard output.
 
-use std::io;
 use std::path::PathBuf;
 
 use crate::base::files;
 use crate::base::printable::json;
 use crate::cli::gate::args::GateArgs;
 use crate::cli::gate::files::{FileError, check_files, stored};
-use crate::cli::terminal::Stream;
+use crate::cli::terminal::{PrintError, print as print_result};
 use crate::harness::document::count::Count;
 use crate::harness::gate::count::{junit, markdown, text};
 use crate::harness::report::folder::out_folder::{OutFolder, OutFolderError};
@@ -44,7 +43,7 @@ pub(super) fn write(args: &GateArgs, document: &Count) -> Result<(), FileError> 
 }
 
 /// Prints the verdict for a person or a script.
-pub(super) fn print(args: &GateArgs, document: &Count) -> io::Result<()> {
+pub(super) fn print(args: &GateArgs, document: &Count) -> Result<(), PrintError> {
     let text = if args.json { json(document)? } else { text::render(document) };
-    Stream::Output.write(&text)
+    print_result(&text)
 }

@@ -3,7 +3,6 @@
 mod files;
 mod settings;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use super::builds::{BuildError, Counted};
 use super::files::FileError;
 use crate::base::clock::Clock;
 use crate::cli::progress::Progress;
+use crate::cli::terminal::PrintError;
 use crate::harness::document::gate::Verdict;
 use crate::harness::gate::count::allowance::Allowances;
 use crate::harness::gate::count::counting::{CountError, Counting, Counts};
@@ -35,8 +35,8 @@ pub(super) enum GateCountError {
     Count { side: Side, source: CountError },
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("cannot write the verdict to standard output")]
-    Print(#[source] io::Error),
+    #[error(transparent)]
+    Print(#[from] PrintError),
 }
 
 /// Counts both builds, and writes the verdict.
@@ -62,7 +62,7 @@ pub(super) fn run(
     let allowances = Allowances::with(&args.count.allow);
     let document = document::document(identity, &sides, &allowances, &failures);
     files::write(args, &document)?;
-    files::print(args, &document).map_err(GateCountError::Print)?;
+    files::print(args, &document)?;
     Ok(document.verdict)
 }
 

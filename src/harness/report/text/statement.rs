@@ -82,9 +82,9 @@ mod tests {
     #[test]
     fn a_disturbed_run_says_what_it_measured_and_what_to_do() {
         let mixed = ResponsePercentiles {
-            p99: of(1_040.0, Standing::Bounded),
-            p999: of(2_200.0, Standing::Unknown),
-            max: of(22_100.0, Standing::Bounded),
+            p99: Some(of(1_040.0, Standing::Bounded)),
+            p999: Some(of(2_200.0, Standing::Unknown)),
+            max: Some(of(22_100.0, Standing::Bounded)),
             ..all(Standing::Measured)
         };
         let (p999, limit) = (Nanos::new(2_490_300), Nanos::new(104_300));
