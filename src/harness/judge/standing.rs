@@ -93,7 +93,9 @@ mod tests {
 
     fn filled(counts: &[(u64, u64)]) -> Histogram<u64> {
         let mut histogram = histogram();
-        counts.iter().for_each(|(ns, times)| histogram.record_n(*ns, *times).unwrap());
+        for (ns, times) in counts {
+            histogram.record_n(*ns, *times).unwrap();
+        }
         histogram
     }
 

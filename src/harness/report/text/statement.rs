@@ -58,6 +58,7 @@ mod tests {
     use crate::harness::judge::validity::Reason;
     use crate::harness::nanos::Nanos;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the percentiles of a run are optional")]
     const fn of(us: f64, standing: Standing) -> Option<Bounded> {
         Some(Bounded { value: us, lower: Some(0.0), upper: us, standing })
     }
