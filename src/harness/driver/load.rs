@@ -5,6 +5,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -12,12 +13,13 @@ use std::time::Duration;
 
 use super::generator::{Generator, Start, ThreadReport};
 use super::setup::{Prepared, RunSetup};
-use super::witnesses::watch;
+use super::witnesses::{Own, Watch};
 use crate::base::tls::Fault;
 use crate::harness::dialect::outcome::Cause;
 use crate::harness::dialect::target::Target;
 use crate::harness::dialect::trust;
 use crate::harness::machine::cores;
+use crate::harness::machine::scheduling::PROC;
 use crate::harness::machine::stop::Stop;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::{IntervalSink, Totals, collect};
@@ -319,6 +321,21 @@ fn refused(target: &Target, source: io::Error) -> LoadError {
     match cause.and_then(|cause| Some((cause, cause.remedy()?))) {
         Some((cause, remedy)) => LoadError::Impeded { target, cause, remedy, source },
         None => LoadError::Connect { target: url.with_addresses(), source },
+    }
+}
+
+/// Watches from the start of the measured part until the channel hangs up. A run that keeps no single
+/// answers needs no witnesses.
+fn watch(setup: &RunSetup<'_>, start: Nanos, over: &Receiver<()>) {
+    if setup.room() == 0 {
+        return;
+    }
+    cores::keep_off(&setup.plan.cores);
+    let now = || Nanos::now(setup.clock);
+    let ahead = Duration::from(start.saturating_sub(now()));
+    if over.recv_timeout(ahead) == Err(RecvTimeoutError::Timeout) {
+        let watch = Watch::begin(&setup.witnesses, Path::new(PROC), Own::this(), now());
+        watch.until(over, setup.clock);
     }
 }
 

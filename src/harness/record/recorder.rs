@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender};
 
 use super::intervals::{Ended, INTERVAL, IntervalSet, Window};
 use super::tally::Tally;
-use super::witness::Disturbance;
+use super::witness::{Disturbance, Kept};
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::Status;
 use crate::harness::nanos::Nanos;
@@ -110,7 +110,7 @@ impl Recorder {
         self.advance(ended.end);
         *self.set.statuses.entry(ended.status).or_default() += 1;
         self.set.record_until(ended, latest);
-        self.set.trail.keep(ended, latest);
+        self.set.trail.keep(kept(ended, latest));
         // The phase is chosen by intended start, so that a backlog of one phase is not charged to
         // the next.
         let phase = self.phase_ends.partition_point(|end| *end <= ended.intended);
@@ -135,6 +135,13 @@ impl Recorder {
         let _ = self.full.send(self.set);
         self.tally
     }
+}
+
+/// Returns a request whose response time counts up to `latest`.
+fn kept(ended: &Ended, latest: Nanos) -> Kept {
+    let response = ended.end.saturating_sub(ended.intended);
+    let lower = response.saturating_sub(ended.added);
+    Kept::new(ended.class, ended.intended, lower, latest.saturating_sub(ended.intended))
 }
 
 #[cfg(test)]

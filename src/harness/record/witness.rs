@@ -6,7 +6,6 @@
 
 use parking_lot::Mutex;
 
-use super::intervals::Ended;
 use crate::harness::class::Class;
 use crate::harness::nanos::Nanos;
 
@@ -39,6 +38,15 @@ pub struct Kept {
     pub class: Class,
 }
 
+impl Kept {
+    /// Creates an answer whose response time lies between these bounds.
+    pub fn new(class: Class, intended: Nanos, lower: Nanos, response: Nanos) -> Self {
+        let [response_ns, lower_ns] =
+            [response, lower].map(|time| u32::try_from(time.as_u64()).unwrap_or(u32::MAX));
+        Self { intended, response_ns, lower_ns, class }
+    }
+}
+
 /// Answers and disturbances of one interval.
 #[derive(Clone, Debug, Default)]
 pub struct Trail {
@@ -68,23 +76,16 @@ impl Trail {
         self.room
     }
 
-    /// Keeps a good answer while there is room. Its response time counts up to `latest`.
-    pub(super) fn keep(&mut self, ended: &Ended, latest: Nanos) {
-        if self.room == 0 || ended.class.is_failure() {
+    /// Keeps an answer, if it is good and there is room.
+    pub(super) fn keep(&mut self, answer: Kept) {
+        if self.room == 0 || answer.class.is_failure() {
             return;
         }
         if self.requests.len() == self.room {
             self.dropped += 1;
             return;
         }
-        let response = ended.end.saturating_sub(ended.intended);
-        let short = |time: Nanos| u32::try_from(time.as_u64()).unwrap_or(u32::MAX);
-        self.requests.push(Kept {
-            intended: ended.intended,
-            response_ns: short(latest.saturating_sub(ended.intended)),
-            lower_ns: short(response.saturating_sub(ended.added)),
-            class: ended.class,
-        });
+        self.requests.push(answer);
     }
 
     /// Adds the trail of another thread.
@@ -144,23 +145,26 @@ pub enum Neighbourhood {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recorder::tests::ended;
     use super::*;
+
+    fn answer(class: Class, intended: u64, response: u64) -> Kept {
+        let [intended, response] = [intended, response].map(Nanos::new);
+        Kept::new(class, intended, response.saturating_sub(Nanos::new(3)), response)
+    }
 
     #[test]
     fn good_answers_are_kept_while_there_is_room() {
         let mut trail = Trail::with_room(2);
-        let mut keep = |ended: Ended| trail.keep(&ended, ended.end);
-        keep(Ended { class: Class::Error, ..ended(1, 2) });
-        keep(Ended { added: Nanos::new(3), ..ended(10, 15) });
-        keep(ended(20, u64::MAX));
-        keep(ended(30, 31));
+        trail.keep(answer(Class::Error, 1, 1));
+        trail.keep(answer(Class::Hit, 10, 5));
+        trail.keep(answer(Class::Hit, 20, u64::MAX));
+        trail.keep(answer(Class::Hit, 30, 1));
         assert_eq!((trail.requests.len(), trail.dropped), (2, 1));
         let kept = trail.requests[0];
         assert_eq!((kept.intended, kept.response_ns, kept.lower_ns), (Nanos::new(10), 5, 2));
         assert_eq!(trail.requests[1].response_ns, u32::MAX);
         let mut without = Trail::default();
-        without.keep(&ended(1, 2), Nanos::new(2));
+        without.keep(answer(Class::Hit, 1, 1));
         assert_eq!((without.requests.len(), without.dropped), (0, 0));
     }
 

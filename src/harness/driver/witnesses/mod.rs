@@ -15,9 +15,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::setup::RunSetup;
 use crate::base::clock::Monotonic;
-use crate::harness::machine::cores::{Cores, allowed, keep_off};
+use crate::harness::machine::cores::{Cores, allowed};
 use crate::harness::machine::host::cgroup::Cgroup;
 use crate::harness::machine::placement::{NETWORK_DEVICES, Place};
 use crate::harness::machine::scheduling::{
@@ -107,22 +106,6 @@ const REFRESH: u32 = 200;
 /// Wait that comes with each turn on a core, for the switch alone.
 const SWITCH: Nanos = Nanos::from_micros(10);
 
-/// Watches from the start of the measured part until the channel hangs up. A run that keeps no single
-/// answers needs no witnesses.
-pub(super) fn watch(setup: &RunSetup<'_>, start: Nanos, over: &Receiver<()>) {
-    if setup.room() == 0 {
-        return;
-    }
-    keep_off(&setup.plan.cores);
-    let now = || Nanos::now(setup.clock);
-    let ahead = Duration::from(start.saturating_sub(now()));
-    if over.recv_timeout(ahead) == Err(RecvTimeoutError::Timeout) {
-        let limited = Some(Cgroup::of_self()).filter(|group| group.quota_cores().is_some());
-        let own = Own { pid: std::process::id(), limited };
-        Watch::begin(&setup.witnesses, Path::new(PROC), own, now()).until(over, setup.clock);
-    }
-}
-
 /// Program of a watched thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -152,6 +135,12 @@ pub(super) struct Own {
 }
 
 impl Own {
+    /// Returns this process.
+    pub(super) fn this() -> Self {
+        let limited = Some(Cgroup::of_self()).filter(|group| group.quota_cores().is_some());
+        Self { pid: std::process::id(), limited }
+    }
+
     /// Returns the time for which the quota has stopped the group.
     fn throttled(&self) -> Nanos {
         Nanos::new(self.limited.as_ref().map_or(0, Cgroup::throttled_ns))

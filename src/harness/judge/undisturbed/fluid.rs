@@ -10,7 +10,7 @@ use crate::harness::record::witness::Disturbance;
 
 /// Utilisation of the target, and its origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Utilisation {
+pub(super) enum Utilisation {
     /// Share of its capacity that the target used, as the kernel counted it.
     Measured(f64),
     /// Unknown: the target is elsewhere, or cannot be seen.
@@ -18,7 +18,7 @@ pub enum Utilisation {
 }
 
 /// Utilisation that is taken for an unknown one.
-pub const ASSUMED: f64 = 0.5;
+const ASSUMED: f64 = 0.5;
 /// Margin above the utilisation. A burst is served more slowly than steady work, and the load of
 /// single moments is above its mean.
 const MARGIN: f64 = 0.15;

@@ -10,67 +10,26 @@
 //! longest guard that would keep it.
 
 mod fluid;
+mod sorted;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
-pub use self::fluid::{ASSUMED, Utilisation};
-use self::fluid::{Span, distance, spoiled};
+use self::sorted::Sorted;
 pub use self::view::{Hidden, Quantiles, Quiet, Undisturbed};
 use crate::base::clock::UnixSeconds;
-use crate::harness::class::Class;
 use crate::harness::nanos::Nanos;
-use crate::harness::record::blocks::Blocks;
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{INTERVAL, IntervalSet, Rest, Window};
-use crate::harness::record::witness::{Disturbance, Kept, Neighbourhood, Trail};
-use crate::harness::stats::intervals::Counts;
-
-/// Guards to choose from: powers of two from a quarter of a millisecond.
-pub(super) const GUARDS: [Nanos; 10] = {
-    let mut guards = [Nanos::ZERO; 10];
-    let mut at = 0;
-    while at < guards.len() {
-        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-        {
-            guards[at] = Nanos::from_micros(250 << at);
-        }
-        at += 1;
-    }
-    guards
-};
-
-/// Time for which disturbances are remembered. A request of which the answer took longer counts as
-/// disturbed.
-const MEMORY: Nanos = Nanos::from_secs(60);
+use crate::harness::record::witness::Neighbourhood;
 
 /// Sink that passes intervals on and sorts the answers by what the witnesses saw.
 pub(crate) struct UndisturbedSink<'a> {
     sink: &'a mut dyn IntervalSink,
     window: Option<Window>,
     sorted: Sorted,
-}
-
-/// Answers sorted by their distance to the next disturbance.
-#[derive(Debug, Default)]
-pub(crate) struct Sorted {
-    /// Disturbances of the last minute, by their beginnings.
-    disturbances: VecDeque<Disturbance>,
-    /// Answers whose time is not judged yet.
-    pending: Vec<Kept>,
-    /// Number of all good answers of each class.
-    all: BTreeMap<Class, u64>,
-    /// Response times by class and by the number of guards that keep them.
-    responses: Blocks<(Class, usize)>,
-    /// Lower bounds of the same.
-    lower: Blocks<(Class, usize)>,
-    utilisation: Option<f64>,
-    dropped: u64,
-    seen: u64,
-    lost: Nanos,
 }
 
 impl<'a> UndisturbedSink<'a> {
@@ -102,74 +61,4 @@ impl IntervalSink for UndisturbedSink<'_> {
         }
         self.sink.interval(set, rest)
     }
-}
-
-impl Sorted {
-    pub(super) fn take(&mut self, trail: &Trail) {
-        self.pending.extend_from_slice(&trail.requests);
-        self.disturbances.extend(&trail.disturbances);
-        self.disturbances.make_contiguous().sort_by_key(|seen| seen.from);
-        self.utilisation = trail.utilisation.or(self.utilisation);
-        self.dropped += trail.dropped;
-        self.seen += trail.disturbances.len() as u64;
-        self.lost += trail.disturbances.iter().map(|seen| seen.lost).sum();
-    }
-
-    /// Judges the answers to requests that were due before `until`.
-    pub(super) fn judge_before(&mut self, until: Nanos, window: Window, rest: Rest<'_>) {
-        let (ready, pending) = std::mem::take(&mut self.pending)
-            .into_iter()
-            .partition::<Vec<_>, _>(|kept| kept.intended < until);
-        self.pending = pending;
-        let used = self.utilisation();
-        let spans = spoiled(self.disturbances.make_contiguous(), used);
-        rest();
-        self.store(&ready, &spans, window, rest);
-        if until < Nanos::MAX {
-            let old = until.saturating_sub(MEMORY);
-            while self.disturbances.front().is_some_and(|seen| seen.to < old) {
-                self.disturbances.pop_front();
-            }
-        }
-    }
-
-    fn utilisation(&self) -> Utilisation {
-        self.utilisation.map_or(Utilisation::Unknown, Utilisation::Measured)
-    }
-
-    fn store(&mut self, ready: &[Kept], spans: &[Span], window: Window, rest: Rest<'_>) {
-        let newest = ready.iter().map(|kept| kept.intended).max().unwrap_or_default();
-        let mut groups: BTreeMap<(Class, usize, u64), [Vec<u64>; 2]> = BTreeMap::new();
-        for kept in ready {
-            *self.all.entry(kept.class).or_default() += 1;
-            let remembered = kept.intended.saturating_add(MEMORY) > newest;
-            let Some(distance) = distance(spans, kept.intended).filter(|_| remembered) else {
-                continue;
-            };
-            let guards = GUARDS.partition_point(|guard| *guard <= distance);
-            let second = kept.intended.saturating_sub(window.start) / INTERVAL;
-            let [response, lower] = groups.entry((kept.class, guards, second)).or_default();
-            response.push(rounded(kept.response_ns));
-            lower.push(rounded(kept.lower_ns));
-        }
-        for ((class, guards, second), [response, lower]) in groups {
-            self.responses.add((class, guards), second, counted(response));
-            self.lower.add((class, guards), second, counted(lower));
-            rest();
-        }
-    }
-}
-
-/// Rounds up to eleven binary digits, an error of at most 0.1 %, as the histograms do.
-fn rounded(nanos: u32) -> u64 {
-    let spare = (u64::BITS - u64::from(nanos).leading_zeros()).saturating_sub(11);
-    u64::from(nanos) | ((1 << spare) - 1)
-}
-
-fn counted(mut values: Vec<u64>) -> Counts {
-    values.sort_unstable();
-    values
-        .chunk_by(|a, b| a == b)
-        .filter_map(|equal| Some((*equal.first()?, equal.len() as u64)))
-        .collect()
 }

@@ -1,6 +1,12 @@
 //! A simulated queue with planted gaps of the machine and planted stalls of the target.
 
+use std::collections::BTreeMap;
+
+use super::fluid::{Span, Utilisation, distance, spoiled};
+use super::sorted::{GUARDS, rounded};
 use super::*;
+use crate::harness::class::Class;
+use crate::harness::record::witness::{Disturbance, Kept, Trail};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

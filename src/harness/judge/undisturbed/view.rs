@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{GUARDS, Sorted};
+use super::sorted::{GUARDS, Sorted};
 use crate::harness::class::Class;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::blocks::Blocks;
