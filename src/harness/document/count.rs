@@ -119,7 +119,7 @@ impl FromStr for Work {
 pub struct CountedMetric {
     /// The class of the requests; `all` for a server whose classes are not known.
     pub class: Class,
-    /// What was counted.
+    /// The counted work.
     pub work: Work,
     /// The counts of the base, each of another process.
     #[schemars(length(min = 1), inner(range(min = 0)))]

@@ -64,7 +64,7 @@ pub struct Bounded {
     pub lower: Option<f64>,
     /// The upper bound.
     pub upper: f64,
-    /// How well the percentile is known.
+    /// Standing of the percentile.
     pub standing: Standing,
 }
 

@@ -1,4 +1,4 @@
-//! What the threads of a run share, and what each of them needs before it starts.
+//! Data that the threads of a run share, and data that each of them needs before it starts.
 
 use std::io;
 use std::os::fd::OwnedFd;

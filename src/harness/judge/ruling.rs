@@ -14,7 +14,7 @@ pub enum Rule {
     Strict,
 }
 
-/// What a run is judged by.
+/// Rule by which a run is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The rule.

@@ -41,7 +41,7 @@ pub struct Percentile {
     pub lower_ns: Option<u64>,
     /// The upper bound: the percentile as recorded.
     pub upper_ns: u64,
-    /// How well the percentile is known.
+    /// Standing of the percentile.
     pub standing: Standing,
 }
 

@@ -32,7 +32,7 @@ pub fn histogram() -> Histogram<u64> {
 /// of some milliseconds from the timed thread, however low the collector's priority.
 pub type Rest<'a> = &'a dyn Fn();
 
-/// What the values of a histogram of response times are.
+/// Meaning of the values of a histogram of response times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
     /// Lower bounds of the response times that a perfect generator would have recorded.

@@ -33,7 +33,7 @@ pub(crate) enum StartError {
     Silent {
         /// The port that was given to the command.
         port: u16,
-        /// What was seen instead.
+        /// Text that came instead.
         why: String,
     },
     /// No port is free.
