@@ -241,15 +241,15 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+        #![proptest_config(ProptestConfig::with_cases(16))]
 
         #[test]
         fn a_wider_interval_never_turns_cannot_tell_into_met_or_missed(
             seed: u64,
-            seconds in prop::sample::select(vec![1_usize, 5, 9, 20, 30]),
+            seconds in prop::sample::select(vec![1_usize, 5, 9, 20]),
             limit_us in 3_000_u64..9_000,
             added_us in 0_u64..3_000,
-            percentile in prop::sample::select(vec!["p50", "p90", "p99", "max"]),
+            percentile in prop::sample::select(vec!["p50", "p90"]),
         ) {
             let sample = exponential(&mut StdRng::seed_from_u64(seed), seconds, 40);
             let moved = |by_us: u64| -> Vec<Counts> {

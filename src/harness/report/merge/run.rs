@@ -377,7 +377,7 @@ fn objectives(
     }
     let judged = all.into_values().map(|slo| match slo.objective.parse::<Objective>() {
         Ok(objective) if slo.phase.is_none() => {
-            let bounded = bounds.answers(&objective);
+            let bounded = bounds.answers(&objective).filter(|_| !holds_failures(classes));
             let judgement = bounded.map(|answers| Judgement::by_bounds(&objective, &answers));
             let judgement =
                 judgement.unwrap_or_else(|| as_recorded(&objective, &bounds.upper, classes));
@@ -391,6 +391,11 @@ fn objectives(
         _ => Slo { measured_us: None, lower_us: None, ..slo },
     });
     judged.collect()
+}
+
+/// Returns true if a class of good answers holds failed requests, as in files of earlier versions.
+fn holds_failures(classes: &BTreeMap<Class, ClassResult>) -> bool {
+    classes.iter().any(|(class, result)| class.is_token() && result.errors > 0)
 }
 
 /// Judges an objective by the response times as recorded, as version 1 did.

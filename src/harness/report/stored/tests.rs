@@ -56,8 +56,12 @@ fn what_is_read_is_written_again_and_what_an_older_build_did_not_know_as_unknown
     }
 }
 
-/// Removes from `after` the values that `before` does not have, if they are unknown or empty.
+/// Removes from `after` the values that `before` does not have, if they are unknown or empty. Turns a
+/// percentile without a lower bound back into the number of version 1.
 fn keep(after: &mut Value, before: &Value) {
+    if before.is_number() && after["standing"] == "recorded" {
+        *after = after["value"].take();
+    }
     let (Some(fields), Some(known)) = (after.as_object_mut(), before.as_object()) else { return };
     fields.retain(|name, value| {
         known.contains_key(name) || !(value.is_null() || *value == Value::Array(Vec::new()))
