@@ -351,7 +351,7 @@ fn percentiles_hold_good_answers_only_and_objectives_count_the_others_against_th
         }
     });
     let target = format!("get+http://{}", server.authority);
-    let args = ["--max-errors=0.9", "--connections=16", "--slo=p40<10s,all.p60<10s,error.p50<10s"];
+    let args = ["--max-errors=0.9", "--connections=16", "--slo=p30<10s,all.p75<10s,error.p50<10s"];
     let run = short(&target, &args);
     assert_eq!((run.count("all"), run.count("error")), (50, 50));
     assert!(run.us("response_us", "p50") >= 40_000.0, "{}", run.json["classes"]);
