@@ -41,6 +41,11 @@ class Check:
                 self.equal(f"{what} {name}", ours[name], java[name], RESOLUTION)
 
 
+def bound(percentiles, which):
+    """One bound of response times of version 2; version 1 has plain numbers, which are upper bounds."""
+    return {name: of[which] if isinstance(of, dict) else of for name, of in percentiles.items()}
+
+
 def data_lines(path):
     """Value, percentile and count of each line of a percentile distribution."""
     lines = (line.split() for line in path.read_text().splitlines())
@@ -54,13 +59,14 @@ def distribution(check, tag, ours, java):
             check.equal(f"response.{tag}.hgrm {name} at {mine[1]}", a, b)
 
 
-def lower_bounds(check, tag, java):
+def lower_bounds(check, tag, ours, java):
     if ("response.hlog", tag + LOWER) not in java:
         check.wrong.append(f"response.hlog has no line of {tag}{LOWER}")
         return
     count, values = java["response.hlog", tag]
     lower_count, lower = java["response.hlog", tag + LOWER]
     check.equal(f"response.hlog {tag}{LOWER} count", lower_count, count)
+    check.percentiles(f"response.hlog {tag}{LOWER}", bound(ours, "lower"), lower)
     for name in NAMES:
         if lower[name] > values[name]:
             check.wrong.append(f"response.hlog {tag} {name}: lower bound {lower[name]} above {values[name]}")
@@ -78,7 +84,7 @@ def main():
             count, values = java[log, tag]
             if log == "response.hlog":
                 check.equal(f"{log} {tag} count", ours["count"], count)
-            check.percentiles(f"{log} {tag}", ours[key], values)
+            check.percentiles(f"{log} {tag}", bound(ours[key], "value"), values)
         hgrm = folder / f"response.{tag}.hgrm"
         distribution(check, tag, data_lines(hgrm), data_lines(processed / f"{tag}.hgrm"))
     count, lag = java["lag.hlog", "*"]
@@ -89,8 +95,8 @@ def main():
     if tags - lower != set(run["classes"]):
         check.wrong.append(f"the log has the tags {sorted(tags)}")
     # Logs of older versions have no lower bounds.
-    for tag in run["classes"] if lower else ():
-        lower_bounds(check, tag, java)
+    for tag, ours in run["classes"].items() if lower else ():
+        lower_bounds(check, tag, ours["response_us"], java)
     for line in check.wrong:
         print(f"{folder}: {line}")
     print(f"{folder}: {check.compared} figures compared, {len(check.wrong)} differ")
