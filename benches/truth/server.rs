@@ -40,7 +40,7 @@ struct Truth {
     /// service took, all in nanoseconds, and whether both times are the kernel's stamps
     #[arg(long, value_name = "CSV")]
     rows: Option<PathBuf>,
-    /// Where to listen; port 0 lets the system choose
+    /// Address to listen on; port 0 lets the system choose
     #[arg(long, default_value = "127.0.0.1:0")]
     addr: SocketAddr,
     /// The processor that the server's thread is pinned to

@@ -31,7 +31,7 @@ pub struct Measured {
     pub samples_full: bool,
     /// Time in which the schedule stood still, because a thread of the generator had no core.
     pub paused: Nanos,
-    /// What the witnesses know of the target and the generator's cores.
+    /// Knowledge of the witnesses about the target and the generator's cores.
     pub neighbourhood: Neighbourhood,
     /// Extent of the run, if the user ended it early.
     pub cut: Option<Cut>,

@@ -1,4 +1,4 @@
-//! What witnesses saw of the machine during a run, and the requests to judge by it.
+//! Disturbances that witnesses saw during a run, and the requests to judge by them.
 //!
 //! No witness looks at latency. A generator thread that never sleeps sees a gap in its own clock. The
 //! kernel counts the time that a thread waited for a core, and the time that a quota stopped all

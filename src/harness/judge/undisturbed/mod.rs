@@ -6,8 +6,8 @@
 //! requests of that time may have been under way. A percentile that is not above the guard is exact:
 //! each request that it counts as faster was answered before the disturbance.
 //!
-//! Which guard is long enough is known at the end of the run. Each request is therefore kept with the
-//! longest guard that would keep it.
+//! The guard is chosen at the end of the run, when the percentiles are known. Until then each request is
+//! kept with the longest guard that would keep it.
 
 mod fluid;
 mod sorted;
