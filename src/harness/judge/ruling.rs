@@ -14,7 +14,7 @@ pub enum Rule {
     Strict,
 }
 
-/// Rule by which a run is judged.
+/// Rule and objectives by which a run is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The rule.
