@@ -31,7 +31,7 @@ use crate::harness::session::subject::Subject;
 /// Test which measurements are valid on this machine, and advise changes
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 a run here is valid now; 4 it is not, by the rules of `mintbench run`; 2 usage; \
+    after_help = "Exit codes: 0 a run here is valid now; 4 it is not, by the rules of `mintbench run --strict`; 2 usage; \
 130 interrupted."
 )]
 pub(super) struct DoctorArgs {
