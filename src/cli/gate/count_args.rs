@@ -27,7 +27,13 @@ pub(super) struct CountArgs {
     #[arg(env = "MINTBENCH_GATE_ALLOW")]
     pub(super) allow: Vec<(Work, Allowance)>,
     /// Processes of each build that are counted
-    #[arg(long, value_name = "N", default_value_t = 2, env = "MINTBENCH_GATE_COUNTS")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        requires = "count",
+        env = "MINTBENCH_GATE_COUNTS"
+    )]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=20))]
     pub(super) counts: u8,
     /// Command that starts a server which is no mintbench: {program} stands for --base or --candidate, {port}
