@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
 # Proves the gate that counts: equal builds pass, and a little more work for each request fails, beside a neighbour.
 #
-#   benches/count/run.sh BASE PLANTED 20 > results/reference/count.md    # 20 gates of each kind, about an hour
+#   benches/count/run.sh BASE PLANTED 20 > results/reference/count.md    # 20 gates of each kind, about 45 minutes
 #
-# BASE and PLANTED are executables of one commit and one profile. PLANTED has benches/count/planted.patch: its broker
-# does for each request in vain what the variable COUNT_PROOF names. Build both before; nothing is built here:
+# BASE and PLANTED are executables of one commit and one profile. PLANTED has benches/count/planted.patch: for each
+# token its broker goes round a loop as often as the variable COUNT_PROOF says, and for each refusal it makes one
+# allocation and one system call in vain. Build both before; nothing is built here:
 #
 #   cargo build --profile bench --locked && cp target/release/mintbench /tmp/base
 #   git apply benches/count/planted.patch && cargo build --profile bench --locked && cp target/release/mintbench /tmp/planted
 #   git apply -R benches/count/planted.patch
 #
-# BASE is the judge. A trial says how many rounds of a loop are 0.5 % of a hit. Then gates of four kinds take turns:
-# a fresh copy of BASE, which has to pass, and PLANTED with 0.5 % more instructions, one allocation, and one system
-# call, each of which has to fail for that reason. On every core a neighbour takes a share of the time.
+# BASE is the judge. A trial says how many rounds of the loop are 0.5 % of a hit. Then gates of two kinds take turns: a
+# fresh copy of BASE, which has to pass, and PLANTED, whose instructions of a hit, allocations of a refusal and system
+# calls of a refusal each have to fail. On every core a neighbour takes a share of the time.
 #
 # Each gate is one line of LOG; an interrupted proof goes on there.
 # Exit code: 0 when all that holds, each gate within 90 s, 1 when not, 2 when it could not be tried.
@@ -53,7 +54,7 @@ if [[ $share != 0 ]]; then
     done
 fi
 
-run_gate() { # candidate, what is planted
+run_gate() { # candidate, rounds
     code=0
     COUNT_PROOF=$2 timeout 900 "$base" gate --count --base "$base" --candidate "$1" --json \
         ${flags[@]+"${flags[@]}"} >"$scratch/count.json" || code=$?
@@ -63,7 +64,7 @@ run_gate() { # candidate, what is planted
 
 rounds_file=$log.rounds
 if [[ ! -s $rounds_file ]]; then
-    run_gate "$planted" instructions=1000
+    run_gate "$planted" 1000
     python3 benches/count/table.py rounds "$scratch/count.json" "$slower" 1000 >"$scratch/rounds" || die "the trial found no growth"
     mv "$scratch/rounds" "$rounds_file"
 fi
@@ -71,15 +72,12 @@ rounds=$(<"$rounds_file")
 echo "$rounds rounds are $slower of a hit" >&2
 
 for ((number = 1; number <= gates; number++)); do
-    for kind in equal instructions allocation system-call; do
+    for kind in equal planted; do
         ! grep -q "^{\"kind\": \"$kind\", \"number\": $number," "$log" || continue
-        candidate=$planted what=$kind
-        case $kind in
-            equal) cp "$base" "$scratch/copy" && candidate=$scratch/copy ;;
-            instructions) what=instructions=$rounds ;;
-        esac
+        candidate=$planted
+        [[ $kind == planted ]] || { cp "$base" "$scratch/copy" && candidate=$scratch/copy; }
         start=$(date +%s%N)
-        run_gate "$candidate" "$what"
+        run_gate "$candidate" "$rounds"
         took=$((($(date +%s%N) - start) / 1000000))
         python3 benches/count/table.py line "$scratch/count.json" "$kind" "$number" "$code" "$took" >>"$log"
         echo "$kind $number of $gates: exit $code after $took ms" >&2

@@ -1,7 +1,7 @@
 //! Instruction counts of the steps of a token request, with limits: a gate that needs no quiet
 //! machine.
 //!
-//!     cargo bench --bench instructions
+//!     cargo bench --package instructions
 //!
 //! fails if a step takes more than its limit. A limit is the count when the limit was set, plus 5
 //! to 10 %. A commit that makes a step more expensive on purpose raises the limit. Valgrind counts,
@@ -12,8 +12,18 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to report")]
 #![expect(missing_docs, unused_qualifications, reason = "the macros write items without them")]
 
+/// What the micro-benchmarks build their inputs with, too.
 #[expect(dead_code, reason = "the other benches use more of it")]
-mod support;
+mod support {
+    #[path = "../../support/keys.rs"]
+    pub(crate) mod keys;
+    #[path = "../../support/tokens.rs"]
+    pub(crate) mod tokens;
+
+    use mintbench::base::clock::UnixSeconds;
+
+    pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+}
 
 use std::hint::black_box;
 
