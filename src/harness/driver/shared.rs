@@ -89,6 +89,10 @@ pub(crate) struct Shared {
 /// The largest size of one read. A token answer is 2 KB.
 pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Longest time that the kernel takes from the stamp of data to the moment at which a look finds it.
+/// Some microseconds are usual.
+const HANDOVER_MAX: Nanos = Nanos::from_micros(100);
+
 /// A request that is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
@@ -111,14 +115,20 @@ impl Shared {
 
     /// Returns the bounds of the arrival of the answer that is handled now.
     ///
-    /// A stamp counts if the bytes can have arrived then: not before the last look that did not
-    /// find them, and not after they were read. It is before the look if segments came in another
-    /// order than they were sent, or if the kernel was slow to hand them over.
+    /// A stamp counts if the bytes can have arrived then: not after they were read, and at most
+    /// [`HANDOVER_MAX`] before the last look that did not find them. It is longer before that look if
+    /// segments came in another order than they were sent.
     pub(super) fn answer_time(&mut self) -> Between {
         let noticed = self.event_time();
         let Some(wall) = self.stamp else { return noticed };
         let stamp = self.wall_clock.on_run_clock(wall);
-        if let Some(arrived) = noticed.narrowed(stamp) {
+        // What is sent after this answer could have been sent at its stamp.
+        self.unseen_since = self.unseen_since.min(stamp.earliest);
+        let looked = Between {
+            earliest: noticed.earliest.saturating_sub(HANDOVER_MAX),
+            latest: noticed.latest,
+        };
+        if let Some(arrived) = looked.narrowed(stamp) {
             self.stamped += 1;
             return arrived;
         }
