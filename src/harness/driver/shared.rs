@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
-use super::busy_period::{BusyPeriod, Origin};
+use super::busy_period::{BusyPeriod, Call, Origin};
 use super::dial::Dial;
 use super::held::{Held, Settled};
 use super::looks::Between;
@@ -89,10 +89,6 @@ pub(crate) struct Shared {
 /// The largest size of one read. A token answer is 2 KB.
 pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// Longest time that the kernel takes from the stamp of data to the moment at which a look finds it.
-/// Some microseconds are usual.
-const HANDOVER_MAX: Nanos = Nanos::from_micros(100);
-
 /// A request that is due.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Due {
@@ -114,21 +110,13 @@ impl Shared {
     }
 
     /// Returns the bounds of the arrival of the answer that is handled now.
-    ///
-    /// A stamp counts if the bytes can have arrived then: not after they were read, and at most
-    /// [`HANDOVER_MAX`] before the last look that did not find them. It is longer before that look if
-    /// segments came in another order than they were sent.
     pub(super) fn answer_time(&mut self) -> Between {
         let noticed = self.event_time();
         let Some(wall) = self.stamp else { return noticed };
         let stamp = self.wall_clock.on_run_clock(wall);
         // What is sent after this answer could have been sent at its stamp.
         self.unseen_since = self.unseen_since.min(stamp.earliest);
-        let looked = Between {
-            earliest: noticed.earliest.saturating_sub(HANDOVER_MAX),
-            latest: noticed.latest,
-        };
-        if let Some(arrived) = looked.narrowed(stamp) {
+        if let Some(arrived) = noticed.stamped(stamp) {
             self.stamped += 1;
             return arrived;
         }
@@ -156,10 +144,11 @@ impl Shared {
         origin
     }
 
-    /// Notes that the bytes are written, or that this has failed. Returns the lateness that may
-    /// have delayed the answer.
-    pub(super) fn write_ended(&self, origin: Origin) -> Nanos {
-        self.busy_period.write_ended(self.thread, origin, self.now())
+    /// Notes that the bytes are written by a call that began after `begun`, or that this has failed. Returns
+    /// the lateness that may have delayed the answer.
+    pub(super) fn write_ended(&self, origin: Origin, begun: Nanos) -> Nanos {
+        let call = Call { begun, ended: self.now() };
+        self.busy_period.write_ended(self.thread, origin, call)
     }
 
     /// Ends a request that was never written.
