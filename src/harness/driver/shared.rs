@@ -114,8 +114,6 @@ impl Shared {
         let noticed = self.event_time();
         let Some(wall) = self.stamp else { return noticed };
         let stamp = self.wall_clock.on_run_clock(wall);
-        // What is sent after this answer could have been sent at its stamp.
-        self.unseen_since = self.unseen_since.min(stamp.earliest);
         if let Some(arrived) = noticed.stamped(stamp) {
             self.stamped += 1;
             return arrived;

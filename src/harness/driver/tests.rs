@@ -103,7 +103,8 @@ fn perfect(case: &Case, load: &[Request]) -> Vec<u64> {
     let mut respond = |request: &Request| {
         let Reverse(free) = connections.pop().unwrap();
         let end = queue.serve(free.max(request.intended) + request.way, request.service);
-        connections.push(Reverse(end));
+        // It can use the connection once it can read the answer.
+        connections.push(Reverse(end + request.handover));
         end - request.intended
     };
     load.iter().map(&mut respond).collect()
@@ -232,7 +233,7 @@ impl<'a> Late<'a> {
         self.busy.request_ended();
         self.free += 1;
         if let Some(next) = self.waiting.pop_front() {
-            self.write(next, since.min(end.earliest));
+            self.write(next, since);
         }
     }
 
