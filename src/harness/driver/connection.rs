@@ -250,9 +250,10 @@ impl Connection {
     /// Lets bytes of the request reach the target, and counts the lateness of the generator.
     fn sending<T>(&mut self, shared: &Shared, act: impl FnOnce(&mut Self) -> T) -> T {
         let origin = self.current.as_ref().map(|current| shared.write_begins(current));
+        let begun = shared.now();
         let done = act(self);
         if let Some((current, origin)) = self.current.as_mut().zip(origin) {
-            current.lateness = shared.write_ended(origin);
+            current.lateness = shared.write_ended(origin, begun);
         }
         done
     }

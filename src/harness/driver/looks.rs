@@ -11,6 +11,10 @@ pub(super) struct Between {
     pub(super) latest: Nanos,
 }
 
+/// Longest time that the kernel takes from the stamp of data to the moment at which a look finds it.
+/// Some microseconds are usual.
+const HANDOVER_MAX: Nanos = Nanos::from_micros(100);
+
 impl Between {
     /// Returns the largest possible distance of the instant from its upper bound.
     pub(super) const fn width(self) -> Nanos {
@@ -23,6 +27,17 @@ impl Between {
         let earliest = self.earliest.max(other.earliest);
         let latest = self.latest.min(other.latest);
         (earliest <= latest).then_some(Self { earliest, latest })
+    }
+
+    /// Returns the arrival of data that a look found, and that the kernel stamped at `stamp`; `None` if it
+    /// cannot have arrived then. These bounds are those of the look.
+    ///
+    /// A stamp counts if it is not after the data was read, and at most [`HANDOVER_MAX`] before the last
+    /// look that did not find it. It is longer before that look if segments came in another order than
+    /// they were sent.
+    pub(super) fn stamped(self, stamp: Self) -> Option<Self> {
+        let earliest = self.earliest.saturating_sub(HANDOVER_MAX);
+        Self { earliest, ..self }.narrowed(stamp)
     }
 
     /// Returns the same instant, which is known not to come before `earliest`.
@@ -103,6 +118,17 @@ mod tests {
         assert_eq!(looks.end(Found::All), Nanos::new(50));
         looks.nothing_before(Nanos::new(90));
         assert_eq!(looks.unseen_since(), Nanos::new(90));
+    }
+
+    #[test]
+    fn a_stamp_counts_shortly_before_the_last_look_and_never_after_the_read() {
+        let us = Nanos::from_micros;
+        let found = Between { earliest: us(500), latest: us(510) };
+        let stamp = |at| Between { earliest: us(at), latest: us(at) };
+        assert_eq!(found.stamped(stamp(505)), Some(stamp(505)));
+        assert_eq!(found.stamped(stamp(400)), Some(stamp(400)));
+        assert_eq!(found.stamped(stamp(399)), None);
+        assert_eq!(found.stamped(stamp(511)), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
-use super::busy_period::{BusyPeriod, Origin};
+use super::busy_period::{BusyPeriod, Call, Origin};
 use super::dial::Dial;
 use super::held::{Held, Settled};
 use super::looks::Between;
@@ -110,15 +110,11 @@ impl Shared {
     }
 
     /// Returns the bounds of the arrival of the answer that is handled now.
-    ///
-    /// A stamp counts if the bytes can have arrived then: not before the last look that did not
-    /// find them, and not after they were read. It is before the look if segments came in another
-    /// order than they were sent, or if the kernel was slow to hand them over.
     pub(super) fn answer_time(&mut self) -> Between {
         let noticed = self.event_time();
         let Some(wall) = self.stamp else { return noticed };
         let stamp = self.wall_clock.on_run_clock(wall);
-        if let Some(arrived) = noticed.narrowed(stamp) {
+        if let Some(arrived) = noticed.stamped(stamp) {
             self.stamped += 1;
             return arrived;
         }
@@ -146,10 +142,11 @@ impl Shared {
         origin
     }
 
-    /// Notes that the bytes are written, or that this has failed. Returns the lateness that may
-    /// have delayed the answer.
-    pub(super) fn write_ended(&self, origin: Origin) -> Nanos {
-        self.busy_period.write_ended(self.thread, origin, self.now())
+    /// Notes that the bytes are written by a call that began after `begun`, or that this has failed. Returns
+    /// the lateness that may have delayed the answer.
+    pub(super) fn write_ended(&self, origin: Origin, begun: Nanos) -> Nanos {
+        let call = Call { begun, ended: self.now() };
+        self.busy_period.write_ended(self.thread, origin, call)
     }
 
     /// Ends a request that was never written.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::busy_period::BusyPeriod;
+use super::busy_period::{BusyPeriod, Call};
 use super::looks::{Between, Found, Looks};
 use crate::harness::nanos::Nanos;
 
@@ -39,6 +39,11 @@ enum Stamps {
 
 const REQUESTS: usize = 150;
 const STALL_MAX: u64 = 3_000;
+/// Longest call that counts as undisturbed, and a little more.
+const CALL_MAX: u64 = 41;
+/// Longest way of a request to the target, and of a stamped answer to a look.
+const WAY_MAX: u64 = 20;
+const HANDOVER_MAX: u64 = 50;
 /// Error of a stamp.
 const STAMP_ERROR: u64 = 5;
 
@@ -59,25 +64,48 @@ impl Queue {
     }
 }
 
-/// Intended start and service time of each request.
-fn load(case: &Case, rng: &mut SmallRng) -> Vec<(u64, u64)> {
-    let mut at = 1_000;
+/// A request, and what the machine does with it.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    intended: u64,
+    service: u64,
+    /// Time from the begin of the call that writes to the arrival at the target, without interruption.
+    way: u64,
+    /// Time from the arrival of the answer, which is its stamp, to the moment at which a look finds it.
+    handover: u64,
+}
+
+/// Times are microseconds: a call is undisturbed up to some tens of them.
+const fn us(time: u64) -> Nanos {
+    Nanos::from_micros(time)
+}
+
+fn load(case: &Case, rng: &mut SmallRng) -> Vec<Request> {
+    // The same for all: calls that overtake each other would change the order of the requests.
+    let way = rng.random_range(0..=WAY_MAX);
+    let mut intended = 1_000;
     let mut next = || {
-        at += rng.random_range(0..=case.gap_max);
-        (at, rng.random_range(1..=case.service_max))
+        intended += rng.random_range(0..=case.gap_max);
+        let handover = match case.stamps {
+            Stamps::Absent => 0,
+            Stamps::Present => rng.random_range(0..=HANDOVER_MAX),
+        };
+        let service = rng.random_range(1..=case.service_max);
+        Request { intended, service, way, handover }
     };
     (0..REQUESTS).map(|_| next()).collect()
 }
 
-/// Returns the response times that a generator without any delay records.
-fn perfect(case: &Case, load: &[(u64, u64)]) -> Vec<u64> {
+/// Returns the response times that a generator records which is never late or interrupted.
+fn perfect(case: &Case, load: &[Request]) -> Vec<u64> {
     let mut queue = Queue::new(case.servers);
     let mut connections = Queue::new(case.connections).0;
-    let mut respond = |&(intended, service): &(u64, u64)| {
+    let mut respond = |request: &Request| {
         let Reverse(free) = connections.pop().unwrap();
-        let end = queue.serve(free.max(intended), service);
-        connections.push(Reverse(end));
-        end - intended
+        let end = queue.serve(free.max(request.intended) + request.way, request.service);
+        // It can use the connection once it can read the answer.
+        connections.push(Reverse(end + request.handover));
+        end - request.intended
     };
     load.iter().map(&mut respond).collect()
 }
@@ -94,7 +122,7 @@ struct Written {
 /// A generator that is late at every step, by a random time.
 struct Late<'a> {
     case: &'a Case,
-    load: &'a [(u64, u64)],
+    load: &'a [Request],
     rng: SmallRng,
     now: u64,
     busy: BusyPeriod,
@@ -108,7 +136,7 @@ struct Late<'a> {
 }
 
 impl<'a> Late<'a> {
-    fn new(case: &'a Case, load: &'a [(u64, u64)]) -> Self {
+    fn new(case: &'a Case, load: &'a [Request]) -> Self {
         Self {
             case,
             load,
@@ -127,7 +155,7 @@ impl<'a> Late<'a> {
     fn run(mut self) -> Vec<(u64, u64)> {
         let mut next = 0;
         while self.bounds.contains(&None) {
-            while self.load.get(next).is_some_and(|(intended, _)| *intended <= self.now) {
+            while self.load.get(next).is_some_and(|request| request.intended <= self.now) {
                 self.offer(next);
                 next += 1;
             }
@@ -142,34 +170,45 @@ impl<'a> Late<'a> {
         self.now += self.rng.random_range(0..=if stalls { STALL_MAX } else { 8 });
     }
 
+    /// Interrupts the thread at times, for longer than an undisturbed call takes.
+    fn interrupt(&mut self) {
+        if self.rng.random_range(0..self.case.calm) == 0 {
+            self.now += self.rng.random_range(CALL_MAX..=STALL_MAX);
+        }
+    }
+
     fn offer(&mut self, number: usize) {
         self.busy.request_begins();
         if self.free == 0 {
             self.waiting.push_back(number);
         } else {
-            self.write(number, self.load[number].0);
+            self.write(number, us(self.load[number].intended));
         }
         self.step();
     }
 
-    fn write(&mut self, number: usize, possible: u64) {
-        let (intended, service) = self.load[number];
+    fn write(&mut self, number: usize, possible: Nanos) {
+        let Request { intended, service, way, .. } = self.load[number];
         self.free -= 1;
         let at = self.now;
         self.step();
-        let origin = self.busy.origin(Nanos::new(intended), Nanos::new(possible));
+        let origin = self.busy.origin(us(intended), possible);
         self.busy.write_begins(0, origin);
-        self.step();
+        let begun = us(self.now);
+        self.now += way;
+        self.interrupt();
         let answer = self.queue.serve(self.now, service);
-        self.step();
-        let lateness = self.busy.write_ended(0, origin, Nanos::new(self.now));
+        self.interrupt();
+        let call = Call { begun, ended: us(self.now) };
+        let lateness = self.busy.write_ended(0, origin, call);
         self.written.push(Written { number, at, lateness, answer });
     }
 
     fn look(&mut self) {
-        self.looks.begin(Nanos::new(self.now));
+        self.looks.begin(us(self.now));
         self.step();
-        let seen = |written: &Written| written.answer <= self.now;
+        let seen =
+            |written: &Written| written.answer + self.load[written.number].handover <= self.now;
         let mut there: Vec<usize> =
             (0..self.written.len()).rev().filter(|index| seen(&self.written[*index])).collect();
         let found = if there.len() < self.case.batch { Found::All } else { Found::FullBatch };
@@ -187,30 +226,28 @@ impl<'a> Late<'a> {
     fn answered(&mut self, written: &Written, since: Nanos) {
         self.step();
         let end = self.end(written, since);
-        let response = end.latest.as_u64() - self.load[written.number].0;
-        let added = written.lateness.saturating_add(end.width()).as_u64();
-        self.bounds[written.number] = Some((response.saturating_sub(added), response));
+        let response = end.latest - us(self.load[written.number].intended);
+        let added = written.lateness.saturating_add(end.width());
+        let bounds = (response.saturating_sub(added), response);
+        self.bounds[written.number] = Some((bounds.0.as_u64(), bounds.1.as_u64()));
         self.busy.request_ended();
         self.free += 1;
         if let Some(next) = self.waiting.pop_front() {
-            self.write(next, since.as_u64());
+            self.write(next, since);
         }
     }
 
     fn end(&mut self, written: &Written, since: Nanos) -> Between {
-        let noticed = Between { earliest: since, latest: Nanos::new(self.now) };
+        let noticed = Between { earliest: since, latest: us(self.now) };
         let end = match self.case.stamps {
             Stamps::Absent => noticed,
             Stamps::Present => {
                 let early = written.answer - self.rng.random_range(0..=STAMP_ERROR);
-                let stamped = Between {
-                    earliest: Nanos::new(early),
-                    latest: Nanos::new(early + STAMP_ERROR),
-                };
-                noticed.narrowed(stamped).unwrap()
+                let stamp = Between { earliest: us(early), latest: us(early + STAMP_ERROR) };
+                noticed.stamped(stamp).unwrap()
             }
         };
-        end.not_before(Nanos::new(written.at))
+        end.not_before(us(written.at))
     }
 }
 
@@ -240,8 +277,9 @@ proptest! {
         let perfect = perfect(&case, &load);
         let bounds = Late::new(&case, &load).run();
         for (number, (perfect, (lower, upper))) in perfect.iter().zip(&bounds).enumerate() {
-            prop_assert!(lower <= perfect, "request {number}: {lower} is above {perfect}");
-            prop_assert!(perfect <= upper, "request {number}: {upper} is below {perfect}");
+            let perfect = us(*perfect).as_u64();
+            prop_assert!(*lower <= perfect, "request {number}: {lower} is above {perfect}");
+            prop_assert!(perfect <= *upper, "request {number}: {upper} is below {perfect}");
         }
     }
 }
