@@ -12,18 +12,8 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to report")]
 #![expect(missing_docs, unused_qualifications, reason = "the macros write items without them")]
 
-/// What the micro-benchmarks build their inputs with, too.
 #[expect(dead_code, reason = "the other benches use more of it")]
-mod support {
-    #[path = "../../support/keys.rs"]
-    pub(crate) mod keys;
-    #[path = "../../support/tokens.rs"]
-    pub(crate) mod tokens;
-
-    use mintbench::base::clock::UnixSeconds;
-
-    pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-}
+mod support;
 
 use std::hint::black_box;
 
