@@ -243,8 +243,7 @@ mod tests {
     #[test]
     fn a_set_has_each_witness_once() {
         let [clock, wait] = [Witness::GeneratorClock, Witness::TargetWait].map(WitnessSet::from);
-        let names: Vec<&str> =
-            wait.with(clock).with(wait).iter().map(Witness::as_str).collect();
+        let names: Vec<&str> = wait.with(clock).with(wait).iter().map(Witness::as_str).collect();
         assert_eq!(names, ["generator-clock", "target-wait"]);
         assert_eq!(WitnessSet::default().iter().count(), 0);
     }

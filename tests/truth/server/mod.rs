@@ -247,7 +247,8 @@ impl Server {
     fn span(&self) -> Option<Timespec> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let Some(early_ns) = self.options.early_ns else { return Some(AT_ONCE) };
-        let answer_ns = self.timers.peek().map(|Reverse(timer)| timer.due_ns.saturating_sub(early_ns));
+        let answer_ns =
+            self.timers.peek().map(|Reverse(timer)| timer.due_ns.saturating_sub(early_ns));
         let stall_ns = self.stalls.as_ref().map(Stalls::next_ns);
         let wake_ns = answer_ns.into_iter().chain(stall_ns).min()?;
         let nanos = wake_ns.saturating_sub(self.clock.now_ns());

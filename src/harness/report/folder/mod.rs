@@ -124,8 +124,7 @@ impl Folder {
 
 /// Returns the names of all files of a result.
 fn own() -> impl Iterator<Item = String> {
-    let others =
-        ["response.hlog", "service.hlog", "lag.hlog", left_out::FILE, "run.json", REPORT];
+    let others = ["response.hlog", "service.hlog", "lag.hlog", left_out::FILE, "run.json", REPORT];
     others.into_iter().map(str::to_owned).chain(Class::ALL.into_iter().map(distribution))
 }
 
