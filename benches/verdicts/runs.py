@@ -73,7 +73,9 @@ class Way:
     def measured(cls):
         made = Setup("floor", 100, 0.1, 1, False, 0.0, "none", 1)
         ended = run(made, WAY_S, [], law="floor")
-        client_us = reported(ended.report)["p50"]["value"]
+        # From the write on: how late the generator writes is not the way.
+        [of] = ended.report["classes"].values()
+        client_us = of["service_us"]["p50"]
         return cls(client_us - ended.truth[0]["p50"], client_us)
 
 
