@@ -16,9 +16,9 @@ from setups import CAP_MEANS, LONG_TIMES, SHORT_SHARE
 
 # A batch is a run of its own. Its first requests meet an empty queue and are left out.
 BATCH, FIRST = 200_000, 5_000
-BATCHES_MIN, BATCHES_MAX = 8, 80
+BATCHES_MIN, BATCHES_MAX = 8, 60
 # The standard error of the p99 at which no more batches are simulated.
-ERROR_MAX = 0.002
+ERROR_MAX = 0.003
 
 
 def service(setup, overhead_us, chance):

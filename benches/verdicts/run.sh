@@ -16,8 +16,8 @@
 #   --table         make no run, print the tables of the logs
 #   MINTBENCH=FILE TRUTH=FILE   binaries instead of those that cargo builds
 #
-# Simulating the laws takes some minutes of one processor, after the runs. Needs python3 and two processors: the first
-# is the server's, the last is the generator's.
+# Simulating the laws takes some minutes of one processor, after the runs. Needs python3, taskset and two processors: the
+# first is the server's, the last is the generator's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [[ " $* " != *" --table "* ]]; then

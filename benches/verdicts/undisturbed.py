@@ -73,8 +73,7 @@ def costs(lines):
     return float(round(statistics.median(known))) if known else 0.0
 
 
-def held(lines, laws):
-    costs_us = costs(lines)
+def held(lines, laws, costs_us):
     return [Held(line, laws, costs_us) for line in lines if has_view(line)]
 
 
@@ -135,15 +134,16 @@ def failures(runs):
 def print_all(lines, others, laws):
     """Prints the table of the runs that were made for it, and of other runs, and yields what does not hold."""
     print("\n## The undisturbed view\n")
-    print("The law is the p99 of the queue without any disturbance, simulated with an error below 0.5 %, the way over loopback, and what the server adds to its")
-    print(f"law in the median of the run, by its own record. A run beside a neighbour is *disturbed* if its raw p99 is off the law by more than {DISTURBED * 100:.0f} %, *shown* if the view kept at least a third,")
+    costs_us = costs([*lines, *others])
+    runs, before = held(lines, laws, costs_us), held(others, laws, costs_us)
+    error = max(run.law["error"] for run in [*runs, *before])
+    print(f"The law is the p99 of the queue without any disturbance, simulated with a standard error of at most {error * 100:.1f} %, the way over loopback, and what the server")
+    print(f"adds to its law in the median of the run, by its own record. A run beside a neighbour is *disturbed* if its raw p99 is off the law by more than {DISTURBED * 100:.0f} %, *shown* if the view kept at least a third,")
     print(f"and *within* if the undisturbed p99 is at most {NEAR_SHARE * 100:.0f} % or {NEAR_US} us off the law, whichever is more. *By chance alone* is how many would be within if as many")
     print("requests of an undisturbed queue had been measured.")
-    costs_us = costs([*lines, *others])
     if costs_us:
         print(f"A server at work needs {costs_us:.0f} us for a request beside its service, by its own record; the law contains it.")
     print()
-    runs, before = held(lines, laws), held(others, laws)
     disturbed = [run for run in runs if run.is_disturbed]
     groups = [("all that were made for this", disturbed)]
     for key in ("place", "kind", "utilisation"):
