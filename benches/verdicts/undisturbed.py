@@ -24,7 +24,7 @@ def made(number, seconds, way):
 
 def has_view(line):
     """Whether the run says anything of the undisturbed view; the log of an earlier version may not."""
-    return line.get("undisturbed") is not None and line.get("handling_us") is not None
+    return line.get("undisturbed") is not None and line.get("handling_us") is not None and line["says"]["p99"]["value"] is not None
 
 
 class Held:
@@ -136,7 +136,7 @@ def print_all(lines, others, laws):
     print("\n## The undisturbed view\n")
     costs_us = costs([*lines, *others])
     runs, before = held(lines, laws, costs_us), held(others, laws, costs_us)
-    error = max(run.law["error"] for run in [*runs, *before])
+    error = max((run.law["error"] for run in [*runs, *before]), default=0.0)
     print(f"The law is the p99 of the queue without any disturbance, simulated with a standard error of at most {error * 100:.1f} %, the way over loopback, and what the server")
     print(f"adds to its law in the median of the run, by its own record. A run beside a neighbour is *disturbed* if its raw p99 is off the law by more than {DISTURBED * 100:.0f} %, *shown* if the view kept at least a third,")
     print(f"and *within* if the undisturbed p99 is at most {NEAR_SHARE * 100:.0f} % or {NEAR_US} us off the law, whichever is more. *By chance alone* is how many would be within if as many")
