@@ -41,9 +41,9 @@ def of_rows(rows):
 def print_all(lines, laws):
     """Prints the table, and yields what does not hold."""
     print("\n## Planted stalls of the server\n")
-    print("In each second the whole server stands still for 20 ms, at a random time, asleep or at work. A neighbour runs beside it. Nobody but the server knows of its stalls: the view has")
-    print("to keep as large a share of the requests that met one as of all. The server's record is of the same kept time, with the way over loopback; the law is of")
-    print("the simulated queue with its stalls and without a neighbour.\n")
+    print("In each second the whole server stands still for 20 ms, at a random time, asleep or at work. A neighbour runs beside it. Nobody but the server knows")
+    print("of its stalls. The view has to keep as large a share of the requests that met one as of all requests. The server's record is of the same kept time,")
+    print("with the way over loopback. The law is that of the simulated queue with its stalls and without a neighbour.\n")
     row("stalls", "runs", "shown", "requests kept", "stalled requests kept", "ratio", "p99 off the record, mean", "p99 off the law, mean")
     row("---", *["--:"] * 7)
     failed = []

@@ -84,7 +84,7 @@ def print_head(logs):
     print("Made by `benches/verdicts/run.sh`. The target is a queue (`benches/truth/server.rs`): requests are served in the order of their arrival. Its record")
     print("has the time from the kernel's stamp of each request to that of its answer.\n")
     commits = sorted({f"{line['commit'][:12]} ({line['profile']}, {line['schema']})" for line in lines})
-    lengths = ", ".join(f"{len(log)} runs of {' or '.join(str(each) for each in sorted({line['seconds'] for line in log}))} s ({part})" for part, log in logs.items() if log)
+    lengths = ", ".join(f"{len(log)} runs of {seconds(log)} s ({part})" for part, log in logs.items() if log)
     print(f"{next(head([]))} Builds: {', '.join(commits)}. {lengths}. The server on one processor, the generator on another.")
     taken = [part for line in lines for part in line["taken"]]
     if taken:
@@ -93,6 +93,10 @@ def print_head(logs):
     print(f"Of {answers + unstamped:,} requests {unstamped:,} lack a stamp and are left out; {sum(line['errors'] for line in lines):,} failed.")
     ways = [f"{statistics.median(line[key] for line in lines if key in line):.1f} us {text}" for key, text in WAYS.items() if any(key in line for line in lines)]
     print(f"The way over loopback, measured with a server that answers at once, in the median: {', '.join(ways)}.")
+
+
+def seconds(log):
+    return " or ".join(str(each) for each in sorted({line["seconds"] for line in log}))
 
 
 WAYS = {"way_us": "from stamp to client", "floor_us": "in all"}

@@ -97,7 +97,8 @@ def print_quiet(runs):
     if quiet:
         off = statistics.median((run.raw_us - run.law_us) / run.law_us for run in quiet)
         far = statistics.median(abs(run.raw_us - run.law_us) / run.law_us for run in quiet)
-        print(f"\nThe law itself: in {len(quiet)} runs without a neighbour and with a smooth law, the raw p99 is off the law by {off * 100:+.1f} % in the median ({far * 100:.1f} % without sign).")
+        print(f"\nThe law itself: in {len(quiet)} runs without a neighbour and with a smooth law, the raw p99 is off the law by {off * 100:+.1f} %")
+        print(f"in the median ({far * 100:.1f} % without sign).")
 
 
 def print_far(runs):
@@ -137,10 +138,10 @@ def print_all(lines, others, laws):
     costs_us = costs([*lines, *others])
     runs, before = held(lines, laws, costs_us), held(others, laws, costs_us)
     error = max((run.law["error"] for run in [*runs, *before]), default=0.0)
-    print(f"The law is the p99 of the queue without any disturbance, simulated with a standard error of at most {error * 100:.1f} %, the way over loopback, and what the server")
-    print(f"adds to its law in the median of the run, by its own record. A run beside a neighbour is *disturbed* if its raw p99 is off the law by more than {DISTURBED * 100:.0f} %, *shown* if the view kept at least a third,")
-    print(f"and *within* if the undisturbed p99 is at most {NEAR_SHARE * 100:.0f} % or {NEAR_US} us off the law, whichever is more. *By chance alone* is how many would be within if as many")
-    print("requests of an undisturbed queue had been measured.")
+    print(f"The law is the p99 of the queue without any disturbance, simulated with a standard error of at most {error * 100:.1f} %, the way over loopback, and")
+    print("what the server adds to its law in the median of the run, by its own record. A run beside a neighbour is *disturbed* if its raw p99 is off")
+    print(f"the law by more than {DISTURBED * 100:.0f} %, *shown* if the view kept at least a third, and *within* if the undisturbed p99 is at most {NEAR_SHARE * 100:.0f} % or {NEAR_US} us")
+    print("off the law, whichever is more. *By chance alone* is how many would be within if as many requests of an undisturbed queue had been measured.")
     if costs_us:
         print(f"A server at work needs {costs_us:.0f} us for a request beside its service, by its own record; the law contains it.")
     print()
