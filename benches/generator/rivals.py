@@ -41,12 +41,14 @@ class Server:
 
     BIN = os.environ.get("TRUTH", str(ROOT / "target/dist/examples/truth"))
 
-    def __init__(self, law, spin=True, body_bytes=2, first=False, early_us=80, more=()):
+    def __init__(self, law, spin=True, body_bytes=2, first=False, early_us=80, more=(), confined=False):
         """`first` of all that its processor has to do, where the system allows that. Without `spin` it sleeps until
-        `early_us` before an answer is due. `more` are further flags.
+        `early_us` before an answer is due. `more` are further flags. If `confined`, its idle threads stay on its
+        processor too: only then can a generator be sure that no part of the server has the generator's.
         """
         waiting = ["--spin"] if spin else ["--early-us", str(early_us)]
-        command = [self.BIN, law, "--cpu", str(processors()[0]), "--body-bytes", str(body_bytes)]
+        cpu = str(processors()[0])
+        command = [*(["taskset", "-c", cpu] if confined else []), self.BIN, law, "--cpu", cpu, "--body-bytes", str(body_bytes)]
         self.process = subprocess.Popen([*command, *waiting, *more], stdout=subprocess.PIPE, text=True)
         if first:
             with contextlib.suppress(PermissionError):

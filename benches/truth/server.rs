@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::{Law, Options, Record, Service, Stop};
+use server::{Law, Options, Record, Service, Stalling, Stop};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Answer every request after a time that follows a law.
@@ -36,8 +36,12 @@ struct Truth {
     /// waiting for it
     #[arg(long, conflicts_with = "servers")]
     busy: bool,
+    /// Stand still for LENGTH in each PERIOD, at a random time: asleep, or with `:busy` at work
+    #[arg(long, value_name = "LENGTH:PERIOD[:busy]")]
+    stall: Option<Stalling>,
     /// A file for a row of each request: when the kernel received it and sent the answer (wall time), how long its
-    /// service took, all in nanoseconds, and whether both times are the kernel's stamps
+    /// service took, all in nanoseconds, whether both times are the kernel's stamps, and whether it met a stall of
+    /// --stall
     #[arg(long, value_name = "CSV")]
     rows: Option<PathBuf>,
     /// Address to listen on; port 0 lets the system choose
@@ -99,6 +103,7 @@ impl Truth {
         Options {
             law: self.law,
             service,
+            stalling: self.stall,
             stamped: self.rows.is_some(),
             seed: self.seed,
             body_bytes: self.body_bytes,
@@ -109,10 +114,11 @@ impl Truth {
 
 fn write_rows(path: &Path, record: &Record) -> std::io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    writeln!(file, "received_ns,sent_ns,service_ns,stamped")?;
+    writeln!(file, "received_ns,sent_ns,service_ns,stamped,stalled")?;
     for row in record.rows() {
         let (received_ns, sent_ns, service_ns) = (row.received_ns, row.sent_ns, row.service_ns);
-        writeln!(file, "{received_ns},{sent_ns},{service_ns},{}", u8::from(row.stamped))?;
+        let [stamped, stalled] = [row.stamped, row.stalled].map(u8::from);
+        writeln!(file, "{received_ns},{sent_ns},{service_ns},{stamped},{stalled}")?;
     }
     file.flush()
 }

@@ -1,5 +1,6 @@
 """What is tried: laws, loads and neighbours, as a function of the number of the run."""
 
+import dataclasses
 import itertools
 import json
 import pathlib
@@ -16,13 +17,43 @@ UTILISATIONS = (0.1, 0.2, 0.3, 0.4, 0.5)
 KINDS = ("constant", "exponential", "two-modes")
 # With fewer requests per second 20 s have too few beyond the p99. The number of servers makes the rate.
 RATE_MIN = 1000
+# For the undisturbed view, which is held against the law: of fewer requests chance alone moves the p99 by more than 5 %.
+RATE_MIN_UNDISTURBED = 3000
+RATE_MIN_STALLED = 2000
 # The share of the short mode, and how much longer the long one takes.
 SHORT_SHARE, LONG_TIMES = 0.9, 5
 # Where an exponential law is cut off, in means: one of 500 million draws is longer.
 CAP_MEANS = 20
 SHARES = (0.05, 0.30)
 PLACES = ("generator", "server", "both", "any")
+# Where a neighbour changes the p99 although the schedule pauses while the generator has no processor.
+PLACES_UNDISTURBED = ("server", "both", "any")
+SMOOTH = ("constant", "exponential")
+# Planted stalls put the p99 at 10 ms and more, and as much is left out before each disturbance.
+SHARES_STALLED = (0.05, 0.10)
+UTILISATIONS_STALLED = (0.1, 0.2, 0.3)
+MEANS_STALLED_US = (100, 200, 500)
+STALL = "20ms:1s"
 NEIGHBOUR = ROOT / "benches/neighbour/neighbour.py"
+
+
+@dataclass(frozen=True)
+class Stalls:
+    """Planted stalls, as `benches/truth/server.rs` takes them: a time in each period, in milliseconds or seconds."""
+
+    text: str
+
+    @property
+    def length_us(self):
+        return microseconds(self.text.split(":")[0])
+
+    @property
+    def period_us(self):
+        return microseconds(self.text.split(":")[1])
+
+
+def microseconds(text):
+    return float(text.removesuffix("ms")) * 1e3 if text.endswith("ms") else float(text.removesuffix("s")) * 1e6
 
 
 @dataclass(frozen=True)
@@ -37,6 +68,11 @@ class Setup:
     share: float
     place: str
     seed: int
+    stall: str = ""
+
+    @property
+    def stalls(self):
+        return Stalls(self.stall) if self.stall else None
 
     @property
     def rate(self):
@@ -53,15 +89,20 @@ class Setup:
 
     @property
     def service(self):
-        return ["--busy"] if self.busy else ["--servers", str(self.servers)]
+        stall = ["--stall", self.stall] if self.stall else []
+        return [*(["--busy"] if self.busy else ["--servers", str(self.servers)]), *stall]
 
     def as_json(self):
         return asdict(self) | {"rate": self.rate, "law": self.law}
 
+    @classmethod
+    def of_json(cls, fields):
+        return cls(**{field.name: fields[field.name] for field in dataclasses.fields(cls) if field.name in fields})
 
-def servers(mean_us, utilisation):
+
+def servers(mean_us, utilisation, rate_min=RATE_MIN):
     """A power of two, as few as serve at least the lowest rate."""
-    return next(n for n in (2**k for k in range(12)) if utilisation * n / mean_us * 1e6 >= RATE_MIN)
+    return next(n for n in (2**k for k in range(12)) if utilisation * n / mean_us * 1e6 >= rate_min)
 
 
 def setup(number):
@@ -78,6 +119,35 @@ def setup(number):
     # One server alone may as well work as wait.
     busy = count == 1 and chance.random() < 0.5
     return Setup(kind, mean_us, utilisation, count, busy, share, place, number + 1)
+
+
+def combinations(seed, *choices):
+    """All combinations, shuffled."""
+    every = list(itertools.product(*choices))
+    random.Random(seed).shuffle(every)
+    return every
+
+
+def undisturbed_setup(number):
+    """Runs beside a neighbour for the undisturbed view. Every fourth has a law of two modes."""
+    chance = random.Random(1000 + number)
+    kinds = ("two-modes",) if number % 4 == 3 else SMOOTH
+    every = combinations(17, kinds, MEANS_US, UTILISATIONS)
+    kind, mean_us, utilisation = every[(number // 4 if number % 4 == 3 else number - number // 4) % len(every)]
+    count = servers(mean_us, utilisation, RATE_MIN_UNDISTURBED)
+    place = PLACES_UNDISTURBED[number % len(PLACES_UNDISTURBED)]
+    return Setup(kind, mean_us, utilisation, count, count == 1, round(chance.uniform(*SHARES), 3), place, 1001 + number)
+
+
+def stalled_setup(number):
+    """Runs beside a neighbour of a server with planted stalls, asleep and at work in turn, otherwise in pairs."""
+    pair = number // 2
+    chance = random.Random(2000 + pair)
+    every = combinations(18, SMOOTH, MEANS_STALLED_US, UTILISATIONS_STALLED)
+    kind, mean_us, utilisation = every[pair % len(every)]
+    count = servers(mean_us, utilisation, RATE_MIN_STALLED)
+    stall = STALL + (":busy" if number % 2 else "")
+    return Setup(kind, mean_us, utilisation, count, False, round(chance.uniform(*SHARES_STALLED), 3), PLACES[pair % len(PLACES)], 2001 + pair, stall)
 
 
 class Neighbours:

@@ -14,6 +14,14 @@ fn a_run_says_how_long_it_paused_and_what_was_undisturbed() {
     assert!(!classes.is_empty());
     // 200 answers are too few for a p99.
     assert!(classes.values().all(|class| class["kept"].is_null() && class["note"].is_string()));
+    let listed = std::fs::read_to_string(run.folder.path().join("left-out.csv")).unwrap();
+    let mut rows = listed.lines();
+    assert_eq!(rows.next(), Some("start_unix_s,length_s,witnesses"));
+    for row in rows {
+        let fields: Vec<&str> = row.split(',').collect();
+        let length_s: f64 = fields[1].parse().unwrap();
+        assert!(length_s > 0.0 && length_s <= 1.0 && !fields[2].is_empty(), "{row}");
+    }
 }
 
 #[test]

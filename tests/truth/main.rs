@@ -40,6 +40,7 @@ impl Served {
         let options = Options {
             law,
             service: Service::Unlimited,
+            stalling: None,
             stamped: false,
             seed: 1,
             body_bytes: 2,

@@ -3,36 +3,65 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroUsize;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::server::{Options, Record, Row, Service, Stop, serve};
+use crate::server::{Options, Record, Row, Service, Stalling, Stop, serve};
 
 const REQUESTS: usize = 8;
 const SERVICE_NS: u64 = 2_000_000;
 
+/// A queue on its own thread, and connections to it.
+struct Queue {
+    record: Record,
+    stop: Stop,
+    thread: JoinHandle<anyhow::Result<()>>,
+    connections: Vec<TcpStream>,
+}
+
+impl Queue {
+    /// Starts a queue for which the kernel already makes stamps.
+    fn start(service: Service, stalling: Option<Stalling>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (record, stop) = (Record::new(), Stop::new().unwrap());
+        let law = format!("constant:{SERVICE_NS}ns").parse().unwrap();
+        let options = Options {
+            law,
+            service,
+            stalling,
+            stamped: true,
+            seed: 1,
+            body_bytes: 2,
+            early_ns: Some(80_000),
+        };
+        let (its_record, its_stop) = (record.clone(), stop.clone());
+        let thread = std::thread::spawn(move || serve(listener, options, its_record, its_stop));
+        let mut connections: Vec<_> =
+            (0..REQUESTS).map(|_| TcpStream::connect(address).unwrap()).collect();
+        await_stamps(&mut connections[0], &record);
+        Self { record, stop, thread, connections }
+    }
+
+    /// Ends the queue and returns its rows.
+    fn end(self) -> Vec<Row> {
+        self.stop.request();
+        self.thread.join().unwrap().unwrap();
+        self.record.rows()
+    }
+}
+
 /// Returns the rows of requests that were sent at the same time, each over its own connection, and
 /// the wall time before the first and after the last answer.
 fn rows_of(service: Service) -> (Vec<Row>, u64, u64) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let (record, stop) = (Record::new(), Stop::new().unwrap());
-    let law = format!("constant:{SERVICE_NS}ns").parse().unwrap();
-    let options =
-        Options { law, service, stamped: true, seed: 1, body_bytes: 2, early_ns: Some(80_000) };
-    let (its_record, its_stop) = (record.clone(), stop.clone());
-    let thread = std::thread::spawn(move || serve(listener, options, its_record, its_stop));
-    let mut connections: Vec<_> =
-        (0..REQUESTS).map(|_| TcpStream::connect(address).unwrap()).collect();
-    await_stamps(&mut connections[0], &record);
+    let mut queue = Queue::start(service, None);
     let begun_ns = wall_ns();
-    connections.iter_mut().for_each(ask);
-    connections.iter_mut().for_each(read);
+    queue.connections.iter_mut().for_each(ask);
+    queue.connections.iter_mut().for_each(read);
     let ended_ns = wall_ns();
-    stop.request();
-    thread.join().unwrap().unwrap();
-    (record.rows(), begun_ns, ended_ns)
+    (queue.end(), begun_ns, ended_ns)
 }
 
 fn ask(connection: &mut TcpStream) {
@@ -95,4 +124,35 @@ fn two_servers_answer_two_requests_at_a_time() {
 #[test]
 fn a_busy_server_works_for_each_request_in_turn() {
     assert!(rounds(Service::Busy) >= REQUESTS as u64);
+}
+
+/// Asserts that stalls mark what they meet, and delay it.
+fn stalls(service: Service, stalling: &str) {
+    let stalling: Stalling = stalling.parse().unwrap();
+    let mut queue = Queue::start(service, Some(stalling));
+    let until_ns = wall_ns() + 5 * PERIOD_NS;
+    while wall_ns() < until_ns {
+        // One request is always outstanding.
+        ask(&mut queue.connections[0]);
+        read(&mut queue.connections[0]);
+    }
+    let rows = queue.end();
+    let (stalled, others): (Vec<Row>, Vec<Row>) = rows.iter().copied().partition(|row| row.stalled);
+    // Of five stalls, a client that gets its processor late may miss some.
+    assert!(stalled.len() >= 2 && !others.is_empty(), "{rows:?}");
+    let longest_ns = stalled.iter().map(|row| row.sent_ns - row.received_ns).max();
+    assert!(longest_ns.is_some_and(|longest_ns| longest_ns > STALL_NS), "{stalled:?}");
+}
+
+const STALL_NS: u64 = 20_000_000;
+const PERIOD_NS: u64 = 100_000_000;
+
+#[test]
+fn a_stall_delays_and_marks_the_requests_that_it_meets() {
+    stalls(Service::Asleep(NonZeroUsize::MIN), "20ms:100ms");
+}
+
+#[test]
+fn a_busy_stall_does_the_same() {
+    stalls(Service::Busy, "20ms:100ms:busy");
 }

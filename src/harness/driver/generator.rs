@@ -24,7 +24,7 @@ use crate::harness::record::measured::Acted;
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
-use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance};
+use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance, Witness};
 use crate::harness::scenario::key::{RequestKey, Selector};
 use crate::harness::scenario::run_plan::{Bounds, Waiting};
 use crate::harness::schedule::pauses::Shift;
@@ -238,7 +238,8 @@ impl<'a> Generator<'a> {
         // After a pause there is nothing to catch up with.
         let lost = if self.pauses_since(from) { Nanos::ZERO } else { self.now - from };
         if self.setup.witnesses.gaps_count() {
-            self.shared.recorder.disturbed(Disturbance { from, to: self.now, lost });
+            let witness = Witness::GeneratorClock;
+            self.shared.recorder.disturbed(Disturbance { from, to: self.now, lost, witness });
         }
     }
 

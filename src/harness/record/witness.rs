@@ -23,6 +23,63 @@ pub struct Disturbance {
     /// Time lost, somewhere between the two. Zero if the load paused meanwhile, so that nothing has
     /// to be caught up with.
     pub lost: Nanos,
+    /// Witness that saw it.
+    pub witness: Witness,
+}
+
+/// Witness of a disturbance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Witness {
+    /// The clock of a generator thread that never sleeps.
+    GeneratorClock,
+    /// The kernel's account of the waits of a generator thread.
+    GeneratorWait,
+    /// The quota of the control group.
+    Quota,
+    /// The kernel's account of the waits of a thread of the target.
+    TargetWait,
+}
+
+impl Witness {
+    const ALL: [Self; 4] =
+        [Self::GeneratorClock, Self::GeneratorWait, Self::Quota, Self::TargetWait];
+
+    /// Returns the name of the witness.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GeneratorClock => "generator-clock",
+            Self::GeneratorWait => "generator-wait",
+            Self::Quota => "quota",
+            Self::TargetWait => "target-wait",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// Set of witnesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WitnessSet(u8);
+
+impl WitnessSet {
+    /// Returns this set with the members of another.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns the members.
+    pub fn iter(self) -> impl Iterator<Item = Witness> {
+        Witness::ALL.into_iter().filter(move |witness| self.0 & witness.bit() != 0)
+    }
+}
+
+impl From<Witness> for WitnessSet {
+    fn from(witness: Witness) -> Self {
+        Self(witness.bit())
+    }
 }
 
 /// A good answer, kept until its time is judged.
@@ -171,7 +228,8 @@ mod tests {
     #[test]
     fn a_trail_takes_what_was_heard_once() {
         let log = WitnessLog::default();
-        let seen = Disturbance { from: Nanos::new(1), to: Nanos::new(9), lost: Nanos::new(3) };
+        let (from, to, lost) = (Nanos::new(1), Nanos::new(9), Nanos::new(3));
+        let seen = Disturbance { from, to, lost, witness: Witness::Quota };
         log.note([seen], Some(0.25));
         log.note([], None);
         let mut trail = Trail::with_room(1);
@@ -180,5 +238,13 @@ mod tests {
         trail.clear();
         trail.hear(&log);
         assert!(trail.disturbances.is_empty() && trail.utilisation.is_none());
+    }
+
+    #[test]
+    fn a_set_has_each_witness_once() {
+        let [clock, wait] = [Witness::GeneratorClock, Witness::TargetWait].map(WitnessSet::from);
+        let names: Vec<&str> = wait.with(clock).with(wait).iter().map(Witness::as_str).collect();
+        assert_eq!(names, ["generator-clock", "target-wait"]);
+        assert_eq!(WitnessSet::default().iter().count(), 0);
     }
 }

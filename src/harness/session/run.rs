@@ -133,7 +133,7 @@ fn measure_on(
     let self_report = self_report.flatten();
     let verdict = verdict(plan, subject, &finished, &measured, epoch)?;
     let changes = finished.report(&measured.samples, epoch);
-    let undisturbed = undisturbed.into_view(measured.neighbourhood);
+    let undisturbed = undisturbed.into_view(measured.neighbourhood, epoch.clock);
     let seconds = steady_state.into_seconds();
     let findings = Findings { broker, self_report, verdict, changes, strain, seconds, undisturbed };
     Ok(judge(plan, measured, findings))

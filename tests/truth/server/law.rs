@@ -182,7 +182,8 @@ impl FromStr for Law {
     }
 }
 
-fn nanos(text: &str) -> anyhow::Result<u64> {
+/// Parses a time such as `250us`.
+pub(super) fn nanos(text: &str) -> anyhow::Result<u64> {
     let span = humantime::parse_duration(text).with_context(|| format!("`{text}` is no time"))?;
     Ok(u64::try_from(span.as_nanos())?)
 }

@@ -9,7 +9,9 @@
 mod law;
 mod queue;
 mod record;
+mod stall;
 mod stamps;
+mod warmup;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -30,7 +32,10 @@ pub(crate) use law::Law;
 pub(crate) use queue::Service;
 use queue::{Sleepers, work};
 pub(crate) use record::{Record, Row};
+pub(crate) use stall::Stalling;
+use stall::Stalls;
 use stamps::{Stamps, wall_ns};
+use warmup::{Warmup, warmup_ms};
 
 /// The settings of the server.
 #[derive(Clone, Debug)]
@@ -41,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) service: Service,
     /// Whether the record has a row with kernel stamps for each request.
     pub(crate) stamped: bool,
+    /// Planted stalls of the whole service.
+    pub(crate) stalling: Option<Stalling>,
     /// Seed of the random times.
     pub(crate) seed: u64,
     /// Bytes of the body of each answer.
@@ -129,37 +136,6 @@ impl Ord for Timer {
     }
 }
 
-/// The pause without requests after which the next request begins a load.
-const PAUSE_NS: u64 = 200_000_000;
-
-/// The part of a load that is left out of the record.
-#[derive(Debug, Default)]
-#[expect(clippy::struct_field_names, reason = "units come last")]
-struct Warmup {
-    /// The length of the part; none once it is over.
-    length_ns: Option<u64>,
-    begun_ns: u64,
-    last_ns: u64,
-}
-
-impl Warmup {
-    /// Returns true if the part ends with this request.
-    fn ends(&mut self, now_ns: u64) -> bool {
-        if now_ns - self.last_ns > PAUSE_NS {
-            self.begun_ns = now_ns;
-        }
-        self.last_ns = now_ns;
-        self.length_ns.take_if(|length_ns| now_ns - self.begun_ns >= *length_ns).is_some()
-    }
-}
-
-/// Returns the milliseconds of a request `GET /forget/MS`.
-fn warmup_ms(request: &[u8]) -> Option<u64> {
-    let rest = request.strip_prefix(b"GET /forget/")?;
-    let digits = rest.split(|byte| *byte == b' ').next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
 /// The state of a running server.
 struct Server {
     options: Options,
@@ -176,6 +152,7 @@ struct Server {
     timers: BinaryHeap<Reverse<Timer>>,
     sleepers: Option<Sleepers>,
     stamps: Option<Stamps>,
+    stalls: Option<Stalls>,
     /// The time at which the last timer is due.
     last_due_ns: u64,
     warmup: Warmup,
@@ -215,6 +192,7 @@ pub(crate) fn serve(
             Service::Busy | Service::Unlimited => None,
         },
         stamps: options.stamped.then(Stamps::new),
+        stalls: options.stalling.map(|stalling| Stalls::new(stalling, options.seed)),
         last_due_ns: 0,
         warmup: Warmup::default(),
         recorded_from_ns: 0,
@@ -260,6 +238,7 @@ impl Server {
             }
             self.enqueue();
             self.answer_due();
+            self.stand_still();
         }
         Ok(())
     }
@@ -268,8 +247,11 @@ impl Server {
     fn span(&self) -> Option<Timespec> {
         const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
         let Some(early_ns) = self.options.early_ns else { return Some(AT_ONCE) };
-        let Reverse(timer) = self.timers.peek()?;
-        let nanos = timer.due_ns.saturating_sub(early_ns).saturating_sub(self.clock.now_ns());
+        let answer_ns =
+            self.timers.peek().map(|Reverse(timer)| timer.due_ns.saturating_sub(early_ns));
+        let stall_ns = self.stalls.as_ref().map(Stalls::next_ns);
+        let wake_ns = answer_ns.into_iter().chain(stall_ns).min()?;
+        let nanos = wake_ns.saturating_sub(self.clock.now_ns());
         let nanos = i64::try_from(nanos).unwrap_or(i64::MAX);
         Some(Timespec { tv_sec: nanos / 1_000_000_000, tv_nsec: nanos % 1_000_000_000 })
     }
@@ -401,6 +383,20 @@ impl Server {
         }
     }
 
+    /// Stands still if a planted stall is due. All service that is under way then ends as much later.
+    fn stand_still(&mut self) {
+        let Some(stalls) = &mut self.stalls else { return };
+        let Some(stall) = stalls.pass(self.clock) else { return };
+        let moved = |Reverse(timer): Reverse<Timer>| {
+            Reverse(Timer { due_ns: stall.moved(timer.due_ns), ..timer })
+        };
+        self.timers = self.timers.drain().map(moved).collect();
+        self.last_due_ns = stall.moved(self.last_due_ns);
+        if let Some(sleepers) = &mut self.sleepers {
+            sleepers.stand_still(stall);
+        }
+    }
+
     fn answer(&mut self, timer: &Timer) {
         let Arrived { connection, noticed_ns, .. } = timer.arrived;
         let before_ns = self.stamps.as_ref().map(|_| wall_ns());
@@ -416,11 +412,14 @@ impl Server {
         self.record.answered(noticed_ns, timer.due_ns, self.clock.now_ns());
         if let Some((sent_ns, stamped)) = sent_ns {
             let Arrived { received_ns, .. } = timer.arrived;
+            let met = |stalls: &Stalls| received_ns.is_some_and(|at_ns| stalls.met(at_ns));
+            let stalled = self.stalls.as_ref().is_some_and(met);
             self.record.keep(Row {
                 received_ns: received_ns.unwrap_or_default(),
                 sent_ns,
                 service_ns: timer.service_ns,
                 stamped: stamped && received_ns.is_some(),
+                stalled,
             });
         }
     }
@@ -438,31 +437,6 @@ impl Server {
         let Some(stream) = self.connections.get_mut(&key) else { return };
         if !stream.write(answer).is_ok_and(|written| written == answer.len()) {
             self.connections.remove(&key);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    #[test]
-    fn a_warmup_is_counted_from_the_first_request_after_a_pause_and_ends_once() {
-        let mut warmup = Warmup::default();
-        assert_eq!(warmup_ms(b"GET /forget/300 HTTP/1.1\r\n\r\n"), Some(300));
-        warmup.length_ns = Some(300 * MS);
-        // A probe, and the load a second later.
-        assert!(!warmup.ends(50 * MS));
-        assert!((1000..1300).step_by(100).all(|ms| !warmup.ends(ms * MS)));
-        assert!(warmup.ends(1300 * MS) && !warmup.ends(1400 * MS));
-    }
-
-    #[test]
-    fn what_is_no_length_is_no_warmup() {
-        for path in ["/", "/forget", "/forget/", "/forget/soon"] {
-            assert_eq!(warmup_ms(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()), None);
         }
     }
 }

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::num::NonZeroUsize;
 
+use super::stall::Stall;
+
 /// Who serves requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
@@ -36,6 +38,12 @@ impl Sleepers {
         let end_ns = end_ns(start_ns);
         self.free_ns.push(Reverse(end_ns));
         (start_ns, end_ns)
+    }
+
+    /// Has all service that is under way end later by a stall.
+    pub(crate) fn stand_still(&mut self, stall: Stall) {
+        let moved = |Reverse(free_ns)| Reverse(stall.moved(free_ns));
+        self.free_ns = self.free_ns.drain().map(moved).collect();
     }
 }
 

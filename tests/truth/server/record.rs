@@ -21,6 +21,8 @@ pub(crate) struct Row {
     pub(crate) service_ns: u64,
     /// Whether both stamps are of the kernel.
     pub(crate) stamped: bool,
+    /// Whether the request was in the system during a planted stall.
+    pub(crate) stalled: bool,
 }
 
 /// Histograms in nanoseconds, and rows.

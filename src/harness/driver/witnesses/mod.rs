@@ -23,7 +23,9 @@ use crate::harness::machine::scheduling::{
     CoreTime, CoreTimeFile, PROC, allowed_cores, last_core, never_run_on, threads,
 };
 use crate::harness::nanos::Nanos;
-use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance, Neighbourhood, WitnessLog};
+use crate::harness::record::witness::{
+    DISTURBANCE_MIN, Disturbance, Neighbourhood, Witness, WitnessLog,
+};
 use crate::harness::scenario::run_plan::Waiting;
 
 /// Knowledge of the witnesses, shared by the threads of a run.
@@ -107,10 +109,20 @@ const REFRESH: u32 = 200;
 const SWITCH: Nanos = Nanos::from_micros(10);
 
 /// Program of a watched thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Generator,
     Target,
+}
+
+impl Role {
+    /// Returns the witness that sees the waits of its threads.
+    const fn witness(self) -> Witness {
+        match self {
+            Self::Generator => Witness::GeneratorWait,
+            Self::Target => Witness::TargetWait,
+        }
+    }
 }
 
 /// Watched thread.
@@ -204,8 +216,11 @@ impl<'a> Watch<'a> {
         let waits = self.waits();
         let throttled = self.own.throttled();
         let stopped = throttled.saturating_sub(std::mem::replace(&mut self.throttled, throttled));
-        let quota = (stopped > DISTURBANCE_MIN).then_some(stopped);
-        let seen = |lost| Disturbance { from: before.saturating_sub(lost), to: now, lost };
+        let quota = (stopped > DISTURBANCE_MIN).then_some((stopped, Witness::Quota));
+        let seen = |(lost, witness)| {
+            let from = before.saturating_sub(lost);
+            Disturbance { from, to: now, lost, witness }
+        };
         waits.into_iter().chain(quota).map(seen).collect()
     }
 
@@ -223,10 +238,10 @@ impl<'a> Watch<'a> {
         });
     }
 
-    /// Returns the longest wait of each core for which no watched thread is to blame.
-    fn waits(&self) -> Vec<Nanos> {
+    /// Returns the longest wait of each core for which no watched thread is to blame, and its witness.
+    fn waits(&self) -> Vec<(Nanos, Witness)> {
         let long = |thread: &&Watched| thread.wait() > DISTURBANCE_MIN;
-        let mut cores: BTreeMap<Option<usize>, Nanos> = BTreeMap::new();
+        let mut cores: BTreeMap<Option<usize>, (Nanos, Role)> = BTreeMap::new();
         for thread in self.watched.iter().filter(long) {
             let core = last_core(&self.proc, thread.pid, thread.tid);
             // While a thread of the target or of the generator had the core, no neighbour had it.
@@ -236,10 +251,11 @@ impl<'a> Watch<'a> {
             });
             let known = others.map(|other| other.since.ran).sum();
             let lost = thread.wait().saturating_sub(known);
-            let longest = cores.entry(core).or_default();
-            *longest = (*longest).max(lost);
+            let longest = cores.entry(core).or_insert((lost, thread.role));
+            *longest = (*longest).max((lost, thread.role));
         }
-        cores.into_values().filter(|lost| *lost > DISTURBANCE_MIN).collect()
+        let long = cores.into_values().filter(|(lost, _)| *lost > DISTURBANCE_MIN);
+        long.map(|(lost, role)| (lost, role.witness())).collect()
     }
 
     /// Returns the share of its capacity that the target has used: of its busiest thread, or of all
@@ -354,7 +370,8 @@ mod tests {
         times(proc, 7, 8, [500, 0, 1]);
         // Of 3 ms without a core, 0.5 ms went to the thread beside it; 10 us are the switch.
         let lost = Nanos::from_micros(2_490);
-        let seen = Disturbance { from: ms(100) - lost, to: ms(105), lost };
+        let witness = Witness::TargetWait;
+        let seen = Disturbance { from: ms(100) - lost, to: ms(105), lost, witness };
         assert_eq!(watch.read(ms(105)), [seen]);
         assert_eq!(watch.read(ms(110)), []);
         // The other thread spins: the first one waits for the target itself.

@@ -6,7 +6,7 @@
 //! not excluded: nobody witnessed one.
 
 use crate::harness::nanos::Nanos;
-use crate::harness::record::witness::Disturbance;
+use crate::harness::record::witness::{Disturbance, WitnessSet};
 
 /// Utilisation of the target, and its origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +41,26 @@ impl Utilisation {
 pub(super) struct Span {
     pub(super) from: Nanos,
     pub(super) to: Nanos,
+    /// Witnesses of its disturbances.
+    pub(super) witnesses: WitnessSet,
+}
+
+impl Span {
+    /// Returns the part of the stretch between two instants; none if it is empty.
+    pub(super) fn within(self, from: Nanos, to: Nanos) -> Option<Self> {
+        let (from, to) = (self.from.max(from), self.to.min(to));
+        (from < to).then_some(Self { from, to, ..self })
+    }
+
+    /// Adds a stretch that begins in this one, or at its end. Returns false for any other.
+    pub(super) fn join(&mut self, next: Self) -> bool {
+        let joined = next.from <= self.to;
+        if joined {
+            self.to = self.to.max(next.to);
+            self.witnesses = self.witnesses.with(next.witnesses);
+        }
+        joined
+    }
 }
 
 /// Returns the spoiled time of disturbances that are sorted by their beginnings, in order and
@@ -50,15 +70,15 @@ pub(super) fn spoiled(disturbances: &[Disturbance], utilisation: Utilisation) ->
     let mut spans: Vec<Span> = Vec::new();
     // Backlog at the instant `at`.
     let (mut backlog, mut at) = (0.0_f64, Nanos::ZERO);
-    for Disturbance { from, to, lost } in disturbances {
+    for Disturbance { from, to, lost, witness } in disturbances {
         // The time is lost at the end of the disturbance, which is the worst case.
         let drained = to.saturating_sub(*lost).saturating_sub(at).as_f64() * free;
         backlog = (backlog - drained).max(0.0) + lost.as_f64();
         at = at.max(*to);
         let until = at.saturating_add(whole(backlog / free));
-        match spans.last_mut() {
-            Some(last) if last.to >= *from => last.to = last.to.max(until),
-            _ => spans.push(Span { from: *from, to: until }),
+        let span = Span { from: *from, to: until, witnesses: (*witness).into() };
+        if !spans.last_mut().is_some_and(|last| last.join(span)) {
+            spans.push(span);
         }
     }
     spans
@@ -86,10 +106,17 @@ pub(super) fn distance(spans: &[Span], at: Nanos) -> Option<Nanos> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::record::witness::Witness;
     use proptest::prelude::*;
 
     fn seen(from: u64, to: u64, lost: u64) -> Disturbance {
-        Disturbance { from: Nanos::new(from), to: Nanos::new(to), lost: Nanos::new(lost) }
+        let [from, to, lost] = [from, to, lost].map(Nanos::new);
+        Disturbance { from, to, lost, witness: Witness::TargetWait }
+    }
+
+    fn span(from: u64, to: u64) -> Span {
+        let witnesses = Witness::TargetWait.into();
+        Span { from: Nanos::new(from), to: Nanos::new(to), witnesses }
     }
 
     fn spans(disturbances: &[Disturbance], used: f64) -> Vec<(u64, u64)> {
@@ -105,7 +132,7 @@ mod tests {
         // 0.95 is the highest: 2,000 to drain.
         assert_eq!(spans(&[seen(1_000, 1_100, 100)], 3.0), [(1_000, 3_100)]);
         let assumed = spoiled(&[seen(1_000, 1_100, 35)], Utilisation::Unknown);
-        assert_eq!(assumed, [Span { from: Nanos::new(1_000), to: Nanos::new(1_200) }]);
+        assert_eq!(assumed, [span(1_000, 1_200)]);
         // The load paused: nothing to catch up with.
         assert_eq!(spans(&[seen(1_000, 1_100, 0)], 0.35), [(1_000, 1_100)]);
     }
@@ -122,9 +149,25 @@ mod tests {
     }
 
     #[test]
+    fn a_stretch_has_all_its_witnesses_and_is_cut_without_losing_them() {
+        let of_clock = Disturbance { witness: Witness::GeneratorClock, ..seen(1_050, 1_150, 0) };
+        let stretches = spoiled(&[seen(1_000, 1_100, 100), of_clock], Utilisation::Unknown);
+        assert_eq!(stretches.len(), 1);
+        let stretch = stretches[0];
+        let names = |of: Span| of.witnesses.iter().collect::<Vec<Witness>>();
+        assert_eq!(names(stretch), [Witness::GeneratorClock, Witness::TargetWait]);
+        let cut = stretch.within(Nanos::new(1_100), Nanos::new(1_120)).unwrap();
+        assert_eq!((cut.from, cut.to), (Nanos::new(1_100), Nanos::new(1_120)));
+        assert_eq!(names(cut), names(stretch));
+        assert_eq!(stretch.within(Nanos::ZERO, Nanos::new(1_000)), None);
+        let mut joined = span(10, 20);
+        assert!(joined.join(span(20, 30)) && !joined.join(span(31, 40)));
+        assert_eq!(joined, span(10, 30));
+    }
+
+    #[test]
     fn the_distance_is_that_to_the_next_spoiled_instant() {
-        let spans = [(10, 20), (40, 50)]
-            .map(|(from, to)| Span { from: Nanos::new(from), to: Nanos::new(to) });
+        let spans = [(10, 20), (40, 50)].map(|(from, to)| span(from, to));
         let at = |at| distance(&spans, Nanos::new(at)).map(Nanos::as_u64);
         assert_eq!([at(0), at(10), at(19)], [Some(10), None, None]);
         assert_eq!([at(20), at(39), at(40), at(50)], [Some(20), Some(1), None, Some(u64::MAX)]);
@@ -142,7 +185,8 @@ mod tests {
                 .map(|(before, length, share)| {
                     at += before;
                     let lost = whole(Nanos::new(*length).as_f64() * share);
-                    Disturbance { from: Nanos::new(at), to: Nanos::new(at + length), lost }
+                    let [from, to] = [at, at + length].map(Nanos::new);
+                    Disturbance { from, to, lost, witness: Witness::TargetWait }
                 })
                 .collect();
             let spans = spoiled(&all, Utilisation::Measured(used));

@@ -18,8 +18,8 @@ mod view;
 use std::io;
 
 use self::sorted::Sorted;
-pub use self::view::{Hidden, Quantiles, Quiet, Undisturbed};
-use crate::base::clock::UnixSeconds;
+pub use self::view::{Hidden, LeftOut, Quantiles, Quiet, Undisturbed};
+use crate::base::clock::{Monotonic, UnixSeconds};
 use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{INTERVAL, IntervalSet, Rest, Window};
@@ -37,14 +37,32 @@ impl<'a> UndisturbedSink<'a> {
         Self { sink, window: None, sorted: Sorted::default() }
     }
 
-    /// Returns the view of the whole run.
-    pub(crate) fn into_view(mut self, neighbourhood: Neighbourhood) -> Undisturbed {
+    /// Returns the view of the whole run, which had this clock.
+    pub(crate) fn into_view(
+        mut self,
+        neighbourhood: Neighbourhood,
+        clock: Monotonic,
+    ) -> Undisturbed {
         if let Some(window) = self.window {
             self.sorted.judge_before(Nanos::MAX, window, &|| ());
         }
-        Undisturbed::of(&self.sorted, neighbourhood)
+        let zero = wall_zero(clock);
+        let listed = self.sorted.listed.iter().map(|span| LeftOut::of(*span, zero));
+        let left_out = listed.collect();
+        Undisturbed { left_out, ..Undisturbed::of(&self.sorted, neighbourhood) }
     }
 }
+
+/// Returns the wall time at the zero of a clock, since 1970.
+fn wall_zero(clock: Monotonic) -> Nanos {
+    // The narrowest of some readings. Something may take the core during one.
+    let readings = (0..READINGS).map(|_| clock.wall_distance_ns());
+    let narrowest = readings.min_by_key(|distance| distance.end() - distance.start());
+    Nanos::new(narrowest.map_or(0, |distance| *distance.start()))
+}
+
+/// Readings of the wall clock.
+const READINGS: usize = 8;
 
 impl IntervalSink for UndisturbedSink<'_> {
     fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {

@@ -28,6 +28,9 @@ pub(super) const GUARDS: [Nanos; 10] = {
 /// disturbed.
 const MEMORY: Nanos = Nanos::from_secs(60);
 
+/// Most stretches of spoiled time that are listed. A busy neighbour makes some thirty each second.
+const LISTED_MAX: usize = 100_000;
+
 /// Answers sorted by their distance to the next disturbance.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
@@ -45,6 +48,10 @@ pub(super) struct Sorted {
     pub(super) dropped: u64,
     pub(super) seen: u64,
     pub(super) lost: Nanos,
+    /// Spoiled time of the measured part, in order and without overlaps.
+    pub(super) listed: Vec<Span>,
+    /// Time up to which it is listed.
+    listed_until: Nanos,
 }
 
 impl Sorted {
@@ -67,11 +74,25 @@ impl Sorted {
         let used = self.utilisation();
         let spans = spoiled(self.disturbances.make_contiguous(), used);
         rest();
+        self.list(&spans, until, window);
         self.store(&ready, &spans, window, rest);
         if until < Nanos::MAX {
             let old = until.saturating_sub(MEMORY);
             while self.disturbances.front().is_some_and(|seen| seen.to < old) {
                 self.disturbances.pop_front();
+            }
+        }
+    }
+
+    /// Lists the spoiled time of the measured part before `until` that is not listed yet.
+    fn list(&mut self, spans: &[Span], until: Nanos, window: Window) {
+        let from = self.listed_until.max(window.start);
+        let until = until.min(window.end);
+        self.listed_until = until;
+        for span in spans.iter().filter_map(|span| span.within(from, until)) {
+            let joined = self.listed.last_mut().is_some_and(|last| last.join(span));
+            if !joined && self.listed.len() < LISTED_MAX {
+                self.listed.push(span);
             }
         }
     }

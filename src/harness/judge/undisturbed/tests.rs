@@ -6,7 +6,7 @@ use super::fluid::{Span, Utilisation, distance, spoiled};
 use super::sorted::{GUARDS, rounded};
 use super::*;
 use crate::harness::class::Class;
-use crate::harness::record::witness::{Disturbance, Kept, Trail};
+use crate::harness::record::witness::{Disturbance, Kept, Trail, Witness};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -208,7 +208,7 @@ fn witnessed(stops: &[Stop]) -> Vec<Disturbance> {
     let seen = stops.iter().filter(|stop| stop.cause == Cause::Neighbour);
     let seen = seen.map(|stop| {
         let [from, to] = [stop.from, stop.to].map(Nanos::new);
-        Disturbance { from, to, lost: to - from }
+        Disturbance { from, to, lost: to - from, witness: Witness::TargetWait }
     });
     seen.collect()
 }
@@ -225,6 +225,21 @@ fn without_disturbances_everything_is_kept() {
     assert_eq!((seen.count, seen.share), (requests.len() as u64, 1.0));
     assert!((ratio(seen.response.p99, p99(&requests)) - 1.0).abs() < 0.01);
     assert!(seen.p99_interval.is_ok());
+}
+
+#[test]
+fn the_list_of_spoiled_time_tells_which_answers_were_left_out() {
+    let law = Law { rate: 1_500.0, mean_service_ns: 200_000.0, seconds: 20, seed: 7 };
+    let noise = neighbour(law.seconds, 0.2, 8);
+    let requests = serve(law, &noise);
+    let sorted = sorted(&requests, &noise, law);
+    assert!(sorted.listed.is_sorted_by(|a, b| a.to < b.from));
+    let outside =
+        requests.iter().filter(|(due, _)| distance(&sorted.listed, Nanos::new(*due)).is_some());
+    let stored = (0..=GUARDS.len()).flat_map(|level| sorted.responses.of((Class::Hit, level)));
+    let stored: u64 = stored.flatten().map(|(_, times)| times).sum();
+    assert_eq!(outside.count() as u64, stored);
+    assert!(stored < requests.len() as u64);
 }
 
 #[test]
@@ -278,6 +293,7 @@ proptest! {
                 from: Nanos::new(*from),
                 to: Nanos::new(from + length),
                 lost: Nanos::new(*length),
+                witness: Witness::GeneratorClock,
             }));
             sorted.take(&trail);
             sorted.judge_before(Nanos::MAX, window, &|| ());

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::fluid::Span;
 use super::sorted::{GUARDS, Sorted};
 use crate::harness::class::Class;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::blocks::Blocks;
-use crate::harness::record::witness::Neighbourhood;
+use crate::harness::record::witness::{Neighbourhood, WitnessSet};
 use crate::harness::stats::intervals::{Counts, TooShort, quantile_interval};
 
 /// The undisturbed view of a run.
@@ -20,6 +21,27 @@ pub struct Undisturbed {
     pub seen: u64,
     /// Time that they took.
     pub lost: Nanos,
+    /// Spoiled time, in order: at most 100,000 stretches. Each class also leaves out its guard before each.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// Stretch of spoiled time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Wall time of its beginning, since 1970.
+    pub begins: Nanos,
+    /// Length of the stretch.
+    pub length: Nanos,
+    /// Witnesses of its disturbances.
+    pub witnesses: WitnessSet,
+}
+
+impl LeftOut {
+    /// Returns the stretch of a span on the run's clock, of which the zero is at this wall time.
+    pub(super) fn of(span: Span, zero: Nanos) -> Self {
+        let Span { from, to, witnesses } = span;
+        Self { begins: from.saturating_add(zero), length: to.saturating_sub(from), witnesses }
+    }
 }
 
 /// Figures of the undisturbed answers of one class.
@@ -92,6 +114,7 @@ impl Undisturbed {
             utilisation: sorted.utilisation,
             seen: sorted.seen,
             lost: sorted.lost,
+            left_out: Vec::new(),
         }
     }
 }

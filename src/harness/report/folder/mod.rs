@@ -2,6 +2,7 @@
 
 pub(crate) mod hgrm;
 pub(super) mod hlog;
+mod left_out;
 pub(crate) mod out_folder;
 
 use std::fs;
@@ -18,7 +19,7 @@ use crate::base::files::{Draft, PLAIN};
 use crate::base::printable::json;
 use crate::harness::class::Class;
 use crate::harness::document::run::Run;
-use crate::harness::record::intervals::IntervalSet;
+use crate::harness::judge::outcome::Outcome;
 
 /// Reasons why results cannot be stored.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +70,18 @@ impl Folder {
         Logs::new(self.path().to_owned())
     }
 
-    /// Writes the distributions and, last, `run.json`. A folder with `run.json` is complete.
+    /// Writes the distributions, the time that the undisturbed view leaves out, and, last, `run.json`. A folder with
+    /// `run.json` is complete.
     ///
     /// # Errors
     /// Returns [`FolderError::Write`] when a file cannot be written.
-    pub(crate) fn complete(&self, whole: &IntervalSet, run: &Run) -> Result<(), FolderError> {
-        self.finish(whole.seen().map(|(class, of)| (class, &of.response)), run)
+    pub(crate) fn complete(&self, outcome: &Outcome, run: &Run) -> Result<(), FolderError> {
+        if run.undisturbed.is_some() {
+            let stretches = &outcome.undisturbed.left_out;
+            self.write(left_out::FILE, |out| left_out::write(stretches, out))?;
+        }
+        let seen = outcome.measured.totals.whole.seen();
+        self.finish(seen.map(|(class, of)| (class, &of.response)), run)
     }
 
     /// Completes the folder with histograms and a `run.json` from elsewhere.
@@ -117,7 +124,7 @@ impl Folder {
 
 /// Returns the names of all files of a result.
 fn own() -> impl Iterator<Item = String> {
-    let others = ["response.hlog", "service.hlog", "lag.hlog", "run.json", REPORT];
+    let others = ["response.hlog", "service.hlog", "lag.hlog", left_out::FILE, "run.json", REPORT];
     others.into_iter().map(str::to_owned).chain(Class::ALL.into_iter().map(distribution))
 }
 
