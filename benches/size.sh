@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
-[[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --example truth
+[[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --package truth
 PYTHONPATH=benches/generator exec python3 -B - "${REQUESTS:-10000000}" "${RATE:-50000}" <<'PY'
 import json, os, pathlib, subprocess, sys, tempfile
 from rivals import Mintbench, Server, head, processors, raise_file_limit

@@ -39,7 +39,7 @@ def raise_file_limit():
 class Server:
     """`benches/truth/server.rs` under a law, on the server's processor."""
 
-    BIN = os.environ.get("TRUTH", str(ROOT / "target/dist/examples/truth"))
+    BIN = os.environ.get("TRUTH", str(ROOT / "target/dist/truth"))
 
     def __init__(self, law, spin=True, body_bytes=2, first=False, early_us=80, more=(), confined=False):
         """`first` of all that its processor has to do, where the system allows that. Without `spin` it sleeps until

@@ -21,6 +21,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
-[[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --example truth
+[[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --package truth
 [[ -n ${GOOSE:-} ]] || cargo build --profile dist --quiet -p loadtests --bin goose_get
 PYTHONPATH=benches/generator exec python3 -B benches/truth/truth.py

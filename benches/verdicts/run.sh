@@ -22,6 +22,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [[ " $* " != *" --table "* ]]; then
     [[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
-    [[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --example truth
+    [[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --package truth
 fi
 PYTHONPATH=benches/generator exec python3 -B benches/verdicts/verdicts.py "$@"
