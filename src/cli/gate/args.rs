@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::count_args::CountArgs;
 use crate::harness::gate::metric::Metric;
+use crate::harness::gate::required::Required;
 use crate::harness::scenario::spec::Scenario;
 
 /// Fail a build that is slower than another, or that does more work.
@@ -44,6 +45,10 @@ pub(crate) struct GateArgs {
     /// .p99 [default: cpu, memory, hit-ratio; the classes if the machine allows]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', env = "MINTBENCH_GATE_METRICS")]
     pub(super) metrics: Vec<Metric>,
+    /// Metric without which the gate cannot tell, like hit.p99; p99 stands for that of every class that the
+    /// load has
+    #[arg(long, value_name = "METRIC", value_delimiter = ',', env = "MINTBENCH_GATE_REQUIRE")]
+    pub(super) require: Vec<Required>,
     /// Slow-down that must not pass, like 5%
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share, env = "MINTBENCH_GATE_LIMIT")]
     pub(super) limit: f64,

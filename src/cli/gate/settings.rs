@@ -6,6 +6,7 @@ use super::args::GateArgs;
 use crate::harness::gate::baseline::{Baseline, BaselineError};
 use crate::harness::gate::metric::Metric;
 use crate::harness::gate::policy::{Design, MetricChoice, Policy};
+use crate::harness::gate::required::Required;
 use crate::harness::machine::host::Host;
 use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::spec::{RunSpec, Scenario, SpecError, World};
@@ -174,11 +175,7 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
     if args.tolerance >= args.limit {
         return Err(GateSettingsError::Tolerance);
     }
-    let named = !args.metrics.is_empty();
-    let mut metrics = if named { args.metrics.clone() } else { Metric::ALL.to_vec() };
-    // A metric named twice would count twice in the division of the error rate.
-    metrics.sort_unstable();
-    metrics.dedup();
+    let Choice { metrics, metric_choice, added } = choose(args);
     Ok(Policy {
         design,
         alpha: args.alpha,
@@ -186,7 +183,34 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
         tolerance: args.tolerance,
         limit: args.limit,
         metrics,
-        metric_choice: if named { MetricChoice::Named } else { MetricChoice::Default },
+        metric_choice,
+        added,
+        required: args.require.clone(),
         looks: Policy::doubling(args.pairs, max),
     })
+}
+
+/// Metrics of a gate.
+struct Choice {
+    metrics: Vec<Metric>,
+    metric_choice: MetricChoice,
+    /// Metrics that only a required percentile added.
+    added: Vec<Metric>,
+}
+
+/// Returns the metrics that the flags name, and those that they require.
+fn choose(args: &GateArgs) -> Choice {
+    let all = Metric::ALL.into_iter();
+    if args.metrics.is_empty() {
+        let metric_choice = MetricChoice::Default;
+        return Choice { metrics: all.collect(), metric_choice, added: Vec::new() };
+    }
+    let asked = |metric: &Metric| {
+        let required = Required::Metric(*metric);
+        args.metrics.contains(metric) || args.require.contains(&required)
+    };
+    let required = |metric: &Metric| args.require.iter().any(|required| required.covers(*metric));
+    let metrics: Vec<Metric> = all.filter(|metric| asked(metric) || required(metric)).collect();
+    let added = metrics.iter().copied().filter(|metric| !asked(metric)).collect();
+    Choice { metrics, metric_choice: MetricChoice::Named, added }
 }
