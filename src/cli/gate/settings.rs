@@ -45,12 +45,34 @@ pub(super) struct GateSettings {
 /// Maximum number of pairs. A thousand pairs take an hour; more would look for an effect that nobody
 /// notices.
 const PAIRS_MAX: usize = 1000;
-/// Length of each leg. Legs are short, because only differences between processes count, so there should
-/// be many.
-const DURATION: Duration = Duration::from_secs(1);
-const WARMUP: Duration = Duration::from_millis(500);
-/// VMs of the world. Their tokens are cached within the warm-up, even with the slowest signatures.
-const VMS: u32 = 100;
+/// Looks of a gate after the first.
+const DOUBLINGS: u32 = 2;
+
+/// Load of each leg that the flags leave open.
+struct Defaults {
+    duration: Duration,
+    warmup: Duration,
+    vms: u32,
+    /// User-assigned identities of each VM; none for the number of the scenario.
+    user_assigned: Option<u32>,
+}
+
+/// Short legs of a small world, because each pair starts two processes: the default pairs and their
+/// starts take less than a minute. The tokens are cached within the warm-up, even with the slowest
+/// signatures.
+const STEADY: Defaults = Defaults {
+    duration: Duration::from_millis(500),
+    warmup: Duration::from_millis(150),
+    vms: 40,
+    user_assigned: Some(1),
+};
+/// Longer legs, because mints are few, and each needs a new key.
+const MINT: Defaults = Defaults {
+    duration: Duration::from_secs(1),
+    warmup: Duration::from_millis(500),
+    vms: 100,
+    user_assigned: None,
+};
 /// Verified answers of each leg: a tenth of those of a run, because there are many legs.
 const SAMPLES: usize = 100;
 
@@ -83,20 +105,25 @@ impl GateSettings {
 
 fn new_run(args: &GateArgs) -> Result<RunSpec, GateSettingsError> {
     let scenario = args.scenario.clone().unwrap_or(Scenario::Steady);
-    if !matches!(scenario, Scenario::Steady | Scenario::Mint) {
-        return Err(GateSettingsError::Scenario(scenario.as_str().to_owned()));
-    }
+    let defaults = match &scenario {
+        Scenario::Steady => STEADY,
+        Scenario::Mint => MINT,
+        other => return Err(GateSettingsError::Scenario(other.as_str().to_owned())),
+    };
     let spec = RunSpec::read(scenario)?;
     let spec = match args.rate {
         Some(rate) => spec.at_rate(rate),
         None => spec,
     };
-    let spec = spec.lasting(whole_turns(args.duration.unwrap_or(DURATION)));
+    let spec = spec.lasting(whole_turns(args.duration.unwrap_or(defaults.duration)));
     Ok(RunSpec {
-        warmup: whole_turns(args.warmup.unwrap_or(WARMUP)),
+        warmup: whole_turns(args.warmup.unwrap_or(defaults.warmup)),
         world: World {
-            vms: Some(args.vms.unwrap_or(VMS)),
-            user_assigned: args.user_assigned.or(spec.world.user_assigned),
+            vms: Some(args.vms.unwrap_or(defaults.vms)),
+            user_assigned: args
+                .user_assigned
+                .or(defaults.user_assigned)
+                .or(spec.world.user_assigned),
         },
         connections: args.connections.or(spec.connections),
         seed: args.seed.unwrap_or(1),
@@ -131,7 +158,7 @@ fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunSpec, GateSetti
     let scenario =
         scenario.ok_or_else(|| GateSettingsError::Scenario(baseline.scenario.clone()))?;
     let load = &baseline.load;
-    let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(DURATION);
+    let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(STEADY.duration);
     // A value that does not fit is out of the range of its flag, whose check reports it.
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     let spec = RunSpec::read(scenario)?
@@ -154,7 +181,8 @@ fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunSpec, GateSetti
 }
 
 fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> {
-    let max = args.pairs_max.unwrap_or(args.pairs.saturating_mul(2).min(PAIRS_MAX));
+    let last = args.pairs.saturating_mul(1 << DOUBLINGS).min(PAIRS_MAX);
+    let max = args.pairs_max.unwrap_or(last);
     if args.pairs < 2 || max < args.pairs || max > PAIRS_MAX {
         return Err(GateSettingsError::Pairs { pairs: args.pairs, max });
     }
@@ -175,7 +203,7 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
     if args.tolerance >= args.limit {
         return Err(GateSettingsError::Tolerance);
     }
-    let Choice { metrics, metric_choice, added } = choose(args);
+    let Asked { metrics, choice: metric_choice, added } = asked(args);
     Ok(Policy {
         design,
         alpha: args.alpha,
@@ -191,26 +219,26 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
 }
 
 /// Metrics of a gate.
-struct Choice {
+struct Asked {
     metrics: Vec<Metric>,
-    metric_choice: MetricChoice,
+    choice: MetricChoice,
     /// Metrics that only a required percentile added.
     added: Vec<Metric>,
 }
 
 /// Returns the metrics that the flags name, and those that they require.
-fn choose(args: &GateArgs) -> Choice {
+fn asked(args: &GateArgs) -> Asked {
     let all = Metric::ALL.into_iter();
     if args.metrics.is_empty() {
-        let metric_choice = MetricChoice::Default;
-        return Choice { metrics: all.collect(), metric_choice, added: Vec::new() };
+        let choice = MetricChoice::Default;
+        return Asked { metrics: all.collect(), choice, added: Vec::new() };
     }
-    let asked = |metric: &Metric| {
+    let named = |metric: &Metric| {
         let required = Required::Metric(*metric);
         args.metrics.contains(metric) || args.require.contains(&required)
     };
     let required = |metric: &Metric| args.require.iter().any(|required| required.covers(*metric));
-    let metrics: Vec<Metric> = all.filter(|metric| asked(metric) || required(metric)).collect();
-    let added = metrics.iter().copied().filter(|metric| !asked(metric)).collect();
-    Choice { metrics, metric_choice: MetricChoice::Named, added }
+    let metrics: Vec<Metric> = all.filter(|metric| named(metric) || required(metric)).collect();
+    let added = metrics.iter().copied().filter(|metric| !named(metric)).collect();
+    Asked { metrics, choice: MetricChoice::Named, added }
 }

@@ -116,7 +116,7 @@ fn leg(run: &Run, broker: &Broker) -> Leg {
         values: values.filter_map(|m| Some((m, value(run, broker, m)?))).collect(),
         responses: BTreeMap::new(),
         kept_rate: kept_rate(run),
-        unsure_medians: BTreeSet::new(),
+        late_medians: BTreeSet::new(),
         reasons: run.validity.faults(),
         failures: Vec::new(),
         steal_share: run.host.steal_share,

@@ -20,8 +20,8 @@ pub(crate) struct Leg {
     pub(crate) responses: BTreeMap<Class, Histogram<u64>>,
     /// True if the requests were sent at their rate.
     pub(crate) kept_rate: bool,
-    /// Classes whose median the generator may have raised by more than a third.
-    pub(crate) unsure_medians: BTreeSet<Class>,
+    /// Classes whose median is for more than a quarter lateness of the generator.
+    pub(crate) late_medians: BTreeSet<Class>,
     /// Reasons why the run is invalid; empty if it is valid.
     pub(crate) reasons: Vec<String>,
     /// Failed checks.
@@ -133,7 +133,7 @@ impl Leg {
             values: values.filter_map(|metric| Some((metric, value(metric, outcome)?))).collect(),
             responses: responses(outcome),
             kept_rate: !outcome.reasons.iter().any(is_off_rate),
-            unsure_medians: unsure_medians(outcome),
+            late_medians: late_medians(outcome),
             reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
             failures: outcome.failures.iter().map(ToString::to_string).collect(),
             steal_share: outcome.conditions.strain.steal_share,
@@ -153,7 +153,7 @@ impl Leg {
         let valid = self.reasons.is_empty();
         match required {
             Requirement::Median(class) => {
-                valid || (self.kept_rate && !self.unsure_medians.contains(&class))
+                valid || (self.kept_rate && !self.late_medians.contains(&class))
             }
             Requirement::Rate => self.kept_rate,
             Requirement::Valid => valid,
@@ -161,16 +161,15 @@ impl Leg {
     }
 }
 
-/// Returns the classes whose median response time is not measured: a perfect generator might have
-/// recorded one that is lower by more than a quarter.
-fn unsure_medians(outcome: &Outcome) -> BTreeSet<Class> {
-    let unsure = |latencies: &Latencies| {
-        let [upper, lower] =
-            [&latencies.response, &latencies.lower].map(|times| times.value_at_quantile(0.5));
-        upper.saturating_sub(lower) > upper / 4
+/// Returns the classes whose median lag is more than a quarter of the median response time.
+fn late_medians(outcome: &Outcome) -> BTreeSet<Class> {
+    let late = |latencies: &Latencies| {
+        let [response, lag] =
+            [&latencies.response, &latencies.lag].map(|times| times.value_at_quantile(0.5));
+        lag > response / 4
     };
     let seen = outcome.measured.totals.whole.seen();
-    seen.filter(|(_, latencies)| unsure(latencies)).map(|(class, _)| class).collect()
+    seen.filter(|(_, latencies)| late(latencies)).map(|(class, _)| class).collect()
 }
 
 fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
@@ -255,17 +254,17 @@ mod tests {
     }
 
     #[test]
-    fn a_median_by_turns_needs_no_valid_legs_but_a_generator_that_hardly_raised_it() {
+    fn a_median_by_turns_needs_no_valid_legs_but_a_generator_that_is_mostly_in_time() {
         let hit = Metric::Response(Class::Hit, Percentile::P50);
         let values = [(hit, 50.0)].into();
         let late = Leg { values, reasons: vec!["late".to_owned()], ..Leg::default() };
         let kept = Leg { kept_rate: true, ..late.clone() };
-        let unsure = Leg { unsure_medians: [Class::Hit].into(), ..kept.clone() };
+        let blurred = Leg { late_medians: [Class::Hit].into(), ..kept.clone() };
         let turns = Pair { by_turn: [(hit, vec![0.0; TURNS_MIN])].into(), ..pair(Vec::new()) };
         let by_turn = turns.requirement(hit);
-        let fit = [&late, &kept, &unsure].map(|leg| leg.value(hit, by_turn).is_ok());
+        let fit = [&late, &kept, &blurred].map(|leg| leg.value(hit, by_turn).is_ok());
         assert_eq!(fit, [false, true, false]);
-        let valid = Leg { reasons: Vec::new(), ..unsure };
+        let valid = Leg { reasons: Vec::new(), ..blurred };
         assert_eq!(valid.value(hit, by_turn), Ok(50.0));
         // Whole legs, and a p99, need more.
         let whole = pair(Vec::new()).requirement(hit);

@@ -34,8 +34,8 @@ pub(crate) enum Scale {
 /// Condition that a leg must meet for a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Requirement {
-    /// The requests were sent at their rate, and the median response time of this class is measured:
-    /// the lower bound is at most a quarter below it.
+    /// The requests were sent at their rate, and the median lag of the generator is at most a quarter of
+    /// the median response time of this class.
     Median(Class),
     /// The requests were sent at their rate; the exact response times do not matter.
     Rate,

@@ -91,9 +91,9 @@ impl Policy {
     /// Returns the share of the error rates that belongs to the look after this many pairs. The shares
     /// of all looks have the sum 1.
     ///
-    /// After a share `t` of the pairs, `t^3` is spent (K. Kim, D. DeMets, "Design and analysis of group
-    /// sequential tests based on the type I error spending rate function", Biometrika 74, 1987). That
-    /// leaves most for the last look, which sees the most.
+    /// After a share `t` of the pairs, `t^3` is spent ("Design and analysis of group sequential tests
+    /// based on the type I error spending rate function", Biometrika 74, 1987). That leaves most for the
+    /// last look, which sees the most.
     fn spent_at(&self, pairs: usize) -> f64 {
         let last = self.looks.last().copied().unwrap_or(1);
         let spent = |look: usize| share(look, last).powi(3);
@@ -116,7 +116,7 @@ impl Policy {
 }
 
 /// Returns the part of the error rate that a metric gets, relative to others. Processor time and medians
-/// scatter most from process to process. Memory and hit ratio hardly scatter, and need less.
+/// scatter more than memory and hit ratio, and need more to see as little.
 const fn weight(metric: Metric) -> f64 {
     match metric {
         Metric::Cpu | Metric::Response(_, Percentile::P50) => 3.0,
