@@ -242,3 +242,43 @@ fn asked(args: &GateArgs) -> Asked {
     let added = metrics.iter().copied().filter(|metric| !named(metric)).collect();
     Asked { metrics, choice: MetricChoice::Named, added }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::harness::gate::policy::tests::default_policy;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        gate: GateArgs,
+    }
+
+    fn resolved(flags: &[&str]) -> GateSettings {
+        let words = ["gate", "--base", "mintbench"].into_iter().chain(flags.iter().copied());
+        GateSettings::resolve(&Command::parse_from(words).gate, None).unwrap()
+    }
+
+    fn names(metrics: &[Metric]) -> Vec<String> {
+        metrics.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_gate_without_flags_has_the_rules_that_were_simulated() {
+        let all = names(&Metric::ALL);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        assert_eq!(resolved(&[]).policy, default_policy(&all));
+    }
+
+    #[test]
+    fn required_metrics_are_compared_and_percentiles_only_of_classes_that_the_load_has() {
+        let policy = resolved(&["--metrics=cpu", "--require=p99,memory"]).policy;
+        let percentiles = ["hit.p99", "miss.p99", "coalesced.p99"];
+        assert_eq!(names(&policy.metrics), [&["cpu", "memory"][..], &percentiles].concat());
+        assert_eq!(names(&policy.added), percentiles);
+        let policy = resolved(&["--require=hit.p99"]).policy;
+        assert_eq!((policy.metrics.len(), policy.added.len()), (Metric::ALL.len(), 0));
+    }
+}
