@@ -78,12 +78,10 @@ if [[ -e $store/flags && $(<"$store/flags") != "$said" ]]; then
 fi
 echo "$said" >"$store/flags"
 
-run_gate() { # candidate, seed, further flags; the verdict's exit code goes to \$code
-    local candidate=$1 seed=$2
-    shift 2
+run_gate() { # candidate, seed; the verdict's exit code goes to \$code
     code=0
-    timeout 600 "$base" gate --base "$base" --candidate "$candidate" --seed "$seed" --json \
-        ${flags[@]+"${flags[@]}"} "$@" >"$store/gate.json" || code=$?
+    timeout 600 "$base" gate --base "$base" --candidate "$1" --seed "$2" --json \
+        ${flags[@]+"${flags[@]}"} >"$store/gate.json" || code=$?
     ((code == 0 || code == 1 || code == 3 || code == 4)) || die "a gate ended with $code"
     [[ -s $store/gate.json ]] || die "a gate has no result"
 }
@@ -92,7 +90,8 @@ run_gate() { # candidate, seed, further flags; the verdict's exit code goes to \
 calibrate() {
     local tried=30000 trials=() trial
     for trial in 1 2 3; do
-        GATE_PROOF_ROUNDS=$tried run_gate "$store/slowed" "$trial" --pairs 16 --pairs-max 16
+        # One look, so that the slow-down does not end the trial early.
+        MINTBENCH_GATE_PAIRS=16 MINTBENCH_GATE_PAIRS_MAX=16 GATE_PROOF_ROUNDS=$tried run_gate "$store/slowed" "$trial"
         mv "$store/gate.json" "$store/trial-$trial.json"
         trials+=("$store/trial-$trial.json")
     done
