@@ -68,6 +68,22 @@ fn files_for_ci_are_of_the_schema_and_hold_no_control_character_of_a_path() {
 }
 
 #[test]
+fn a_required_p99_of_too_few_answers_leaves_the_gate_without_an_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, junit) = (path("out"), path("junit.xml"));
+    let flags = ["--base", MINTBENCH, "--require=p99", "--out", &out, "--junit", &junit];
+    let output = gate(&[&flags[..], &TINY].concat());
+    let json = document(Path::new(&out));
+    let sentence = json["sentence"].as_str().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{sentence}");
+    assert!(sentence.starts_with("required, and could not be judged: hit.p99 ("), "{sentence}");
+    let junit = std::fs::read_to_string(junit).unwrap();
+    assert!(junit.contains("<error message=\"not judged: "), "{junit}");
+    is_of_the_schema(&junit);
+}
+
+#[test]
 fn a_path_in_an_error_message_commands_no_terminal() {
     let output = gate(&["--base=missing\u{1b}[31m"]);
     assert_eq!(output.status.code(), Some(2));

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::count_args::CountArgs;
 use crate::harness::gate::metric::Metric;
+use crate::harness::gate::required::Required;
 use crate::harness::scenario::spec::Scenario;
 
 /// Fail a build that is slower than another, or that does more work.
@@ -44,37 +45,41 @@ pub(crate) struct GateArgs {
     /// .p99 [default: cpu, memory, hit-ratio; the classes if the machine allows]
     #[arg(long, value_name = "METRIC", value_delimiter = ',', env = "MINTBENCH_GATE_METRICS")]
     pub(super) metrics: Vec<Metric>,
+    /// Metric without which the gate cannot tell, like hit.p99; p99 stands for that of every class that the
+    /// load has
+    #[arg(long, value_name = "METRIC", value_delimiter = ',', env = "MINTBENCH_GATE_REQUIRE")]
+    pub(super) require: Vec<Required>,
     /// Slow-down that must not pass, like 5%
-    #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = share, env = "MINTBENCH_GATE_LIMIT")]
+    #[arg(long, value_name = "SHARE", default_value = "3%", value_parser = share, env = "MINTBENCH_GATE_LIMIT")]
     pub(super) limit: f64,
     /// Slow-down that is tolerated: a candidate fails if it is certainly slower than this
-    #[arg(long, value_name = "SHARE", default_value = "1%", value_parser = share, env = "MINTBENCH_GATE_TOLERANCE")]
+    #[arg(long, value_name = "SHARE", default_value = "0.5%", value_parser = share, env = "MINTBENCH_GATE_TOLERANCE")]
     pub(super) tolerance: f64,
     /// Probability that a candidate fails although it is not slower
     #[arg(long, value_name = "CHANCE", default_value = "0.05", value_parser = share, env = "MINTBENCH_GATE_ALPHA")]
     pub(super) alpha: f64,
     /// Probability that a slow-down of the limit does not pass, and that one of the smallest effect fails
-    #[arg(long, value_name = "CHANCE", default_value = "0.99", value_parser = share, env = "MINTBENCH_GATE_POWER")]
+    #[arg(long, value_name = "CHANCE", default_value = "0.95", value_parser = share, env = "MINTBENCH_GATE_POWER")]
     pub(super) power: f64,
-    /// Pairs before the first verdict is tried; each further try doubles them
-    #[arg(long, value_name = "N", default_value_t = 10, env = "MINTBENCH_GATE_PAIRS")]
+    /// Pairs before the gate first looks for a verdict beyond doubt; each further look doubles them
+    #[arg(long, value_name = "N", default_value_t = 6, env = "MINTBENCH_GATE_PAIRS")]
     pub(super) pairs: usize,
-    /// Pairs after which the gate ends without a verdict [default: twice --pairs]
+    /// Pairs after which the gate ends in any case [default: four times --pairs]
     #[arg(long, value_name = "N", env = "MINTBENCH_GATE_PAIRS_MAX")]
     pub(super) pairs_max: Option<usize>,
     /// Requests per second [default: 5000; mint: 200]
     #[arg(long, value_name = "N", env = "MINTBENCH_GATE_RATE")]
     pub(super) rate: Option<f64>,
-    /// Length of the measured part of each leg [default: 1s]
+    /// Length of the measured part of each leg [default: 500ms; mint: 1s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_GATE_DURATION")]
     pub(super) duration: Option<Duration>,
-    /// Load before the measured part of each leg [default: 500ms]
+    /// Load before the measured part of each leg [default: 150ms; mint: 500ms]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_GATE_WARMUP")]
     pub(super) warmup: Option<Duration>,
-    /// VMs of the synthetic world [default: 100]
+    /// VMs of the synthetic world [default: 40; mint: 100]
     #[arg(long, value_name = "N", env = "MINTBENCH_GATE_VMS")]
     pub(super) vms: Option<u32>,
-    /// User-assigned identities of each VM [default: 2; mint: 20]
+    /// User-assigned identities of each VM [default: 1; mint: 20]
     #[arg(long, value_name = "N", env = "MINTBENCH_GATE_USER_ASSIGNED")]
     pub(super) user_assigned: Option<u32>,
     /// Connections, held open throughout a leg [default: one per VM, at most 1000]

@@ -15,7 +15,7 @@ pub(super) struct CountArgs {
         long,
         env = "MINTBENCH_GATE_COUNT",
         conflicts_with_all = [
-            "scenario", "baseline", "metrics", "limit", "tolerance", "alpha", "power", "pairs", "pairs_max", "rate",
+            "scenario", "baseline", "metrics", "require", "limit", "tolerance", "alpha", "power", "pairs", "pairs_max", "rate",
             "duration", "warmup", "vms", "user_assigned", "connections", "seed",
         ]
     )]

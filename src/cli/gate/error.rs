@@ -1,5 +1,6 @@
 //! Reasons why a leg of a gate has no result.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use crate::harness::gate::leg::{Leg, Pair, Side};
@@ -36,7 +37,7 @@ impl LegError {
             first: Side::first_of(number),
             base: unmeasured(),
             candidate: Leg { failures: vec![causes(self)], ..unmeasured() },
-            cpu_by_turn: Vec::new(),
+            by_turn: BTreeMap::new(),
         }
     }
 }

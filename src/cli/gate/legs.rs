@@ -4,6 +4,7 @@
 //! Drift (temperature, neighbours) hits both builds alike, and each build is first or second equally
 //! often.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::base::clock::{Clock, Monotonic};
 use crate::cli::progress::{Progress, left};
 use crate::harness::gate::judge::{Finding, Verdict, judge, overall};
 use crate::harness::gate::leg::{Leg, Pair, Side};
-use crate::harness::gate::metric::Metric;
+use crate::harness::gate::metric::{Metric, Percentile};
 use crate::harness::gate::policy::Policy;
 use crate::harness::machine::stop::Stop;
 use crate::harness::record::collector::Discard;
@@ -119,7 +120,7 @@ impl Legs<'_> {
             Source::Stored(base) => {
                 let candidate = self.alone(&plan, number)?;
                 let base = Leg::clone(base);
-                Ok(Pair { seed: plan.seed, first, base, candidate, cpu_by_turn: Vec::new() })
+                Ok(Pair { seed: plan.seed, first, base, candidate, by_turn: BTreeMap::new() })
             }
         }
     }
@@ -145,21 +146,15 @@ impl Legs<'_> {
         let [one, other] = programs.map(start);
         let (mut one, mut other) = (one?, other?);
         let in_turn = [&mut one, &mut other];
-        let Interleaved { outcomes, costs } =
-            interleaved::measure(plan, in_turn, self.clock, self.stop);
-        let [one, other] = outcomes;
+        let measured = interleaved::measure(plan, in_turn, self.clock, self.stop);
+        let by_turn = by_turn(first, &measured);
+        let [one, other] = measured.outcomes;
         let [base, candidate] = in_order(first, one, other);
         // If both failed, report the failure of the candidate, which is the side that is judged.
         let candidate = candidate.map_err(failed(Side::Candidate))?;
         let base = base.map_err(failed(Side::Base))?;
-        let by_turn = costs.into_iter().map(|[one, other]| in_order(first, one, other));
-        Ok(Pair {
-            seed: plan.seed,
-            first,
-            base: Leg::of(&base),
-            candidate: Leg::of(&candidate),
-            cpu_by_turn: by_turn.filter_map(cost_ratio).collect(),
-        })
+        let (base, candidate) = (Leg::of(&base), Leg::of(&candidate));
+        Ok(Pair { seed: plan.seed, first, base, candidate, by_turn })
     }
 
     /// Measures a leg of the candidate, for comparison with a stored run.
@@ -181,10 +176,26 @@ const fn in_order<T>(first: Side, one: T, other: T) -> [T; 2] {
     }
 }
 
-/// Returns the logarithm of the candidate's cost of a turn over that of the base.
+/// Returns the differences of the metrics that are compared turn by turn.
+fn by_turn(first: Side, measured: &Interleaved) -> BTreeMap<Metric, Vec<f64>> {
+    let compare = |metric: Metric, turns: &[[u64; 2]]| {
+        let differences = turns.iter().filter_map(|[one, other]| {
+            let [base, candidate] = in_order(first, *one, *other).map(float);
+            metric.difference(base, candidate)
+        });
+        (metric, differences.collect())
+    };
+    let medians = measured.medians.iter().map(|(class, turns)| {
+        let median = Metric::Response(*class, Percentile::P50);
+        compare(median, turns)
+    });
+    let known = medians.filter(|(metric, _)| Metric::ALL.contains(metric));
+    known.chain([compare(Metric::Cpu, &measured.costs)]).collect()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a turn are far below 2^53")]
-fn cost_ratio([base, candidate]: [u64; 2]) -> Option<f64> {
-    Metric::Cpu.difference(base as f64, candidate as f64)
+const fn float(nanos: u64) -> f64 {
+    nanos as f64
 }
 
 /// Returns the plan of the runs of pair number `pair`. Each pair has its own seed.

@@ -6,6 +6,7 @@ use super::args::GateArgs;
 use crate::harness::gate::baseline::{Baseline, BaselineError};
 use crate::harness::gate::metric::Metric;
 use crate::harness::gate::policy::{Design, MetricChoice, Policy};
+use crate::harness::gate::required::Required;
 use crate::harness::machine::host::Host;
 use crate::harness::scenario::phases::Arrivals;
 use crate::harness::scenario::spec::{RunSpec, Scenario, SpecError, World};
@@ -44,12 +45,34 @@ pub(super) struct GateSettings {
 /// Maximum number of pairs. A thousand pairs take an hour; more would look for an effect that nobody
 /// notices.
 const PAIRS_MAX: usize = 1000;
-/// Length of each leg. Legs are short, because only differences between processes count, so there should
-/// be many.
-const DURATION: Duration = Duration::from_secs(1);
-const WARMUP: Duration = Duration::from_millis(500);
-/// VMs of the world. Their tokens are cached within the warm-up, even with the slowest signatures.
-const VMS: u32 = 100;
+/// Looks of a gate after the first.
+const DOUBLINGS: u32 = 2;
+
+/// Load of each leg that the flags leave open.
+struct Defaults {
+    duration: Duration,
+    warmup: Duration,
+    vms: u32,
+    /// User-assigned identities of each VM; none for the number of the scenario.
+    user_assigned: Option<u32>,
+}
+
+/// Short legs of a small world, because each pair starts two processes: the default pairs and their
+/// starts take less than a minute. The tokens are cached within the warm-up, even with the slowest
+/// signatures.
+const STEADY: Defaults = Defaults {
+    duration: Duration::from_millis(500),
+    warmup: Duration::from_millis(150),
+    vms: 40,
+    user_assigned: Some(1),
+};
+/// Longer legs, because mints are few, and each needs a new key.
+const MINT: Defaults = Defaults {
+    duration: Duration::from_secs(1),
+    warmup: Duration::from_millis(500),
+    vms: 100,
+    user_assigned: None,
+};
 /// Verified answers of each leg: a tenth of those of a run, because there are many legs.
 const SAMPLES: usize = 100;
 
@@ -82,20 +105,25 @@ impl GateSettings {
 
 fn new_run(args: &GateArgs) -> Result<RunSpec, GateSettingsError> {
     let scenario = args.scenario.clone().unwrap_or(Scenario::Steady);
-    if !matches!(scenario, Scenario::Steady | Scenario::Mint) {
-        return Err(GateSettingsError::Scenario(scenario.as_str().to_owned()));
-    }
+    let defaults = match &scenario {
+        Scenario::Steady => STEADY,
+        Scenario::Mint => MINT,
+        other => return Err(GateSettingsError::Scenario(other.as_str().to_owned())),
+    };
     let spec = RunSpec::read(scenario)?;
     let spec = match args.rate {
         Some(rate) => spec.at_rate(rate),
         None => spec,
     };
-    let spec = spec.lasting(whole_turns(args.duration.unwrap_or(DURATION)));
+    let spec = spec.lasting(whole_turns(args.duration.unwrap_or(defaults.duration)));
     Ok(RunSpec {
-        warmup: whole_turns(args.warmup.unwrap_or(WARMUP)),
+        warmup: whole_turns(args.warmup.unwrap_or(defaults.warmup)),
         world: World {
-            vms: Some(args.vms.unwrap_or(VMS)),
-            user_assigned: args.user_assigned.or(spec.world.user_assigned),
+            vms: Some(args.vms.unwrap_or(defaults.vms)),
+            user_assigned: args
+                .user_assigned
+                .or(defaults.user_assigned)
+                .or(spec.world.user_assigned),
         },
         connections: args.connections.or(spec.connections),
         seed: args.seed.unwrap_or(1),
@@ -130,7 +158,7 @@ fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunSpec, GateSetti
     let scenario =
         scenario.ok_or_else(|| GateSettingsError::Scenario(baseline.scenario.clone()))?;
     let load = &baseline.load;
-    let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(DURATION);
+    let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(STEADY.duration);
     // A value that does not fit is out of the range of its flag, whose check reports it.
     let count = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     let spec = RunSpec::read(scenario)?
@@ -153,7 +181,8 @@ fn stored_run(args: &GateArgs, baseline: &Baseline) -> Result<RunSpec, GateSetti
 }
 
 fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> {
-    let max = args.pairs_max.unwrap_or(args.pairs.saturating_mul(2).min(PAIRS_MAX));
+    let last = args.pairs.saturating_mul(1 << DOUBLINGS).min(PAIRS_MAX);
+    let max = args.pairs_max.unwrap_or(last);
     if args.pairs < 2 || max < args.pairs || max > PAIRS_MAX {
         return Err(GateSettingsError::Pairs { pairs: args.pairs, max });
     }
@@ -174,11 +203,7 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
     if args.tolerance >= args.limit {
         return Err(GateSettingsError::Tolerance);
     }
-    let named = !args.metrics.is_empty();
-    let mut metrics = if named { args.metrics.clone() } else { Metric::ALL.to_vec() };
-    // A metric named twice would count twice in the division of the error rate.
-    metrics.sort_unstable();
-    metrics.dedup();
+    let Asked { metrics, choice: metric_choice, added } = asked(args);
     Ok(Policy {
         design,
         alpha: args.alpha,
@@ -186,7 +211,74 @@ fn policy(args: &GateArgs, design: Design) -> Result<Policy, GateSettingsError> 
         tolerance: args.tolerance,
         limit: args.limit,
         metrics,
-        metric_choice: if named { MetricChoice::Named } else { MetricChoice::Default },
+        metric_choice,
+        added,
+        required: args.require.clone(),
         looks: Policy::doubling(args.pairs, max),
     })
+}
+
+/// Metrics of a gate.
+struct Asked {
+    metrics: Vec<Metric>,
+    choice: MetricChoice,
+    /// Metrics that only a required percentile added.
+    added: Vec<Metric>,
+}
+
+/// Returns the metrics that the flags name, and those that they require.
+fn asked(args: &GateArgs) -> Asked {
+    let all = Metric::ALL.into_iter();
+    if args.metrics.is_empty() {
+        let choice = MetricChoice::Default;
+        return Asked { metrics: all.collect(), choice, added: Vec::new() };
+    }
+    let named = |metric: &Metric| {
+        let required = Required::Metric(*metric);
+        args.metrics.contains(metric) || args.require.contains(&required)
+    };
+    let required = |metric: &Metric| args.require.iter().any(|required| required.covers(*metric));
+    let metrics: Vec<Metric> = all.filter(|metric| named(metric) || required(metric)).collect();
+    let added = metrics.iter().copied().filter(|metric| !named(metric)).collect();
+    Asked { metrics, choice: MetricChoice::Named, added }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::harness::gate::policy::tests::default_policy;
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        gate: GateArgs,
+    }
+
+    fn resolved(flags: &[&str]) -> GateSettings {
+        let words = ["gate", "--base", "mintbench"].into_iter().chain(flags.iter().copied());
+        GateSettings::resolve(&Command::parse_from(words).gate, None).unwrap()
+    }
+
+    fn names(metrics: &[Metric]) -> Vec<String> {
+        metrics.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_gate_without_flags_has_the_rules_that_were_simulated() {
+        let all = names(&Metric::ALL);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        assert_eq!(resolved(&[]).policy, default_policy(&all));
+    }
+
+    #[test]
+    fn required_metrics_are_compared_and_percentiles_only_of_classes_that_the_load_has() {
+        let policy = resolved(&["--metrics=cpu", "--require=p99,memory"]).policy;
+        let percentiles = ["hit.p99", "miss.p99", "coalesced.p99"];
+        assert_eq!(names(&policy.metrics), [&["cpu", "memory"][..], &percentiles].concat());
+        assert_eq!(names(&policy.added), percentiles);
+        let policy = resolved(&["--require=hit.p99"]).policy;
+        assert_eq!((policy.metrics.len(), policy.added.len()), (Metric::ALL.len(), 0));
+    }
 }

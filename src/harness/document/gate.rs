@@ -192,6 +192,9 @@ pub struct MetricResult {
     /// The slow-down that must not pass.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub limit: f64,
+    /// True: the gate cannot tell unless this metric is judged. Absent in files of earlier versions.
+    #[serde(default)]
+    pub required: bool,
     /// The judgement; null where the metric is not judged.
     pub judged: Option<Judged>,
     /// Reason why the metric is not judged; null where it is.
@@ -229,7 +232,7 @@ pub struct Judged {
     /// The standard deviation of the differences.
     pub deviation: Option<f64>,
     /// The probability of such differences if the candidate is no slower than tolerated; where `disturbed`
-    /// is true, than the limit.
+    /// is true, and where the gate ended before its last look, than the limit.
     #[schemars(range(min = 0, max = 1))]
     pub p: f64,
     /// True: the legs were invalid, and the metric fails because every pair and the bounds lie beyond the
@@ -262,6 +265,10 @@ pub struct Pair {
     /// it, as natural logarithms. Empty where the two did not take turns, absent in files of earlier versions.
     #[serde(default)]
     pub cpu_by_turn: Vec<f64>,
+    /// By which factor the median response time of each turn of the candidate was longer than that of the
+    /// turn of the base beside it, as natural logarithms, by metric. Absent in files of earlier versions.
+    #[serde(default)]
+    pub response_by_turn: BTreeMap<Metric, Vec<f64>>,
     /// The leg of the base.
     pub base: Leg,
     /// The leg of the candidate.

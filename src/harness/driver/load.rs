@@ -327,7 +327,7 @@ fn refused(target: &Target, source: io::Error) -> LoadError {
 /// Watches from the start of the measured part until the channel hangs up. A run that keeps no single
 /// answers needs no witnesses.
 fn watch(setup: &RunSetup<'_>, start: Nanos, over: &Receiver<()>) {
-    if setup.room() == 0 {
+    if !setup.is_watched() {
         return;
     }
     cores::keep_off(&setup.plan.cores);

@@ -88,18 +88,13 @@ impl<'a> RunSetup<'a> {
 
     /// Returns the number of single answers to keep of each second and thread: half as many again
     /// as are due at the highest rate, because a stall delays some to the second after.
-    ///
-    /// Two interleaved runs keep none, as each would be a disturbance of the other.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a rate is positive, and the room is bounded"
     )]
     pub(super) fn room(&self) -> usize {
-        let Some(phases) = self.plan.workload.phases().filter(|_| self.timeline.turn.is_none())
-        else {
-            return 0;
-        };
+        let Some(phases) = self.plan.workload.phases() else { return 0 };
         let rate = phases.stages().map(|phase| match &phase.timing {
             Timing::Rate(profile) => profile.peak(),
             Timing::Replay { .. } => REPLAY_PEAK * phase.mean_rate(),
@@ -113,6 +108,12 @@ impl<'a> RunSetup<'a> {
     pub(super) fn may_pause(&self) -> bool {
         let phases = self.plan.workload.phases().map_or(0, |phases| phases.phases.len());
         self.plan.pausing == Pausing::Witnessed && self.timeline.turn.is_none() && phases == 1
+    }
+
+    /// Returns true if the witnesses beside the generator watch this run. Those of an interleaved run
+    /// would disturb the other.
+    pub(super) fn is_watched(&self) -> bool {
+        self.room() > 0 && self.timeline.turn.is_none()
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -1,7 +1,7 @@
 //! A stored run as the base of a gate. It is read from its `run.json` and used only on the machine it
 //! was measured on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::leg::{Leg, keeps_rate};
@@ -116,6 +116,7 @@ fn leg(run: &Run, broker: &Broker) -> Leg {
         values: values.filter_map(|m| Some((m, value(run, broker, m)?))).collect(),
         responses: BTreeMap::new(),
         kept_rate: kept_rate(run),
+        late_medians: BTreeSet::new(),
         reasons: run.validity.faults(),
         failures: Vec::new(),
         steal_share: run.host.steal_share,

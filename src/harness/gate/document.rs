@@ -3,10 +3,13 @@
 //! Effects, bounds and limits are shares by which the candidate is worse: 0.05 means 5 % slower, or 5 of
 //! 100 lookups lost for the hit ratio.
 
+use std::collections::BTreeMap;
+
 use super::judge::{self, Finding, overall};
 use super::leg::{self, Side};
+use super::metric::Metric;
 use super::policy;
-use super::sentence::sentence;
+use super::sentence::{Story, sentence};
 use crate::base::clock::UnixSeconds;
 use crate::harness::document::gate::{
     BuildName, Gate, Judged, Leg, Load, Method, MetricResult, Order, Pair, Policy, SCHEMA,
@@ -49,14 +52,14 @@ pub(crate) fn document(
         scenario: identity.scenario,
         seed: identity.seed,
         verdict,
-        sentence: sentence(verdict, findings, &failures, policy),
+        sentence: sentence(verdict, &Story { pairs, findings, failures: &failures, policy }),
         base: identity.base,
         candidate: identity.candidate,
         policy: of_policy(policy, pairs.len()),
         load,
         host: host(steal(pairs)),
         build: build(),
-        metrics: findings.iter().map(|finding| metric(finding, policy)).collect(),
+        metrics: findings.iter().map(|finding| metric(finding, policy, pairs)).collect(),
         pairs: pairs.iter().map(pair).collect(),
         failures,
         notes: identity.notes,
@@ -93,12 +96,17 @@ fn of_policy(policy: &policy::Policy, pairs_made: usize) -> Policy {
     }
 }
 
-fn metric((metric, finding): &Finding, policy: &policy::Policy) -> MetricResult {
+fn metric(
+    (metric, finding): &Finding,
+    policy: &policy::Policy,
+    pairs: &[leg::Pair],
+) -> MetricResult {
     MetricResult {
         metric: *metric,
         unit: metric.unit().to_owned(),
         tolerance: metric.share_of(policy.tolerated(*metric)),
         limit: metric.share_of(policy.limit_of(*metric)),
+        required: policy.requires(*metric, pairs),
         judged: finding.as_ref().ok().map(judged),
         not_judged: finding.as_ref().err().map(ToString::to_string),
     }
@@ -141,10 +149,16 @@ fn pair(pair: &leg::Pair) -> Pair {
             Side::Base => Order::BaseFirst,
             Side::Candidate => Order::CandidateFirst,
         },
-        cpu_by_turn: pair.cpu_by_turn.clone(),
+        cpu_by_turn: pair.by_turn.get(&Metric::Cpu).cloned().unwrap_or_default(),
+        response_by_turn: responses_by_turn(pair),
         base: of_leg(&pair.base),
         candidate: of_leg(&pair.candidate),
     }
+}
+
+fn responses_by_turn(pair: &leg::Pair) -> BTreeMap<Metric, Vec<f64>> {
+    let responses = pair.by_turn.iter().filter(|(metric, _)| metric.is_latency());
+    responses.map(|(metric, turns)| (*metric, turns.clone())).collect()
 }
 
 fn of_leg(leg: &leg::Leg) -> Leg {

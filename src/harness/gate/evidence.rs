@@ -126,8 +126,9 @@ fn fit(pairs: &[Pair], metric: Metric) -> Result<Values, NotJudged> {
     let mut values = Values::default();
     let mut not = NotJudged { pairs: pairs.len(), ..NotJudged::default() };
     for pair in pairs {
-        let both =
-            pair.base.value(metric).and_then(|base| Ok((base, pair.candidate.value(metric)?)));
+        let required = pair.requirement(metric);
+        let value = |side| pair.leg(side).value(metric, required);
+        let both = value(Side::Base).and_then(|base| Ok((base, value(Side::Candidate)?)));
         let compared = both.and_then(|(base, candidate)| {
             let difference = pair.difference(metric, base, candidate);
             Ok([base, candidate, difference.ok_or(Unusable::Missing)?])
@@ -151,13 +152,13 @@ fn fit(pairs: &[Pair], metric: Metric) -> Result<Values, NotJudged> {
 /// chance.
 fn disturbed(pairs: &[Pair], metric: Metric, policy: &Policy) -> Option<Values> {
     let one_sided = 0.5_f64.powi(i32::try_from(pairs.len()).unwrap_or(i32::MAX));
-    if policy.design != Design::Pairs || one_sided > policy.level() {
+    if policy.design != Design::Pairs || one_sided > policy.level(pairs.len()) {
         return None;
     }
     let mut values = Values::default();
     for pair in pairs {
         // A base off its rate had another load, so its cost per request does not compare.
-        if metric.requirement() == Requirement::Rate && !pair.base.kept_rate {
+        if pair.requirement(metric) == Requirement::Rate && !pair.base.kept_rate {
             return None;
         }
         let base = *pair.base.values.get(&metric)?;

@@ -3,7 +3,7 @@
 use super::evidence::{Evidence, NotJudged, Values};
 use super::leg::{Leg, Pair};
 use super::metric::Metric;
-use super::policy::{Design, MetricChoice, Policy};
+use super::policy::{Bars, Design, MetricChoice, Policy};
 pub(crate) use crate::harness::document::gate::Verdict;
 use crate::harness::stats::median::median;
 use crate::harness::stats::paired::{Bounds, Method, Rates, Summary};
@@ -31,8 +31,8 @@ pub(crate) struct Judged {
     pub(crate) method: Method,
     /// Smallest difference that would have failed, with the power of the policy.
     pub(crate) smallest: f64,
-    /// P-value of the hypothesis that the candidate is not slower than tolerated. If the host disturbed
-    /// the legs, the hypothesis is that it is not slower than the limit.
+    /// P-value of the hypothesis that the candidate is not slower than tolerated. Before the last look,
+    /// and if the host disturbed the legs, the hypothesis is that it is not slower than the limit.
     pub(crate) p: f64,
     /// Verdict on this metric.
     pub(crate) verdict: Verdict,
@@ -51,12 +51,16 @@ pub(crate) fn judge(pairs: &[Pair], policy: &Policy) -> Vec<Finding> {
     let found = policy.metrics.iter().map(|metric| (*metric, Evidence::of(pairs, *metric, policy)));
     // A class that this load does not have is reported only if it was asked for.
     let found: Vec<(Metric, Evidence)> = found
-        .filter(|(_, evidence)| {
-            policy.metric_choice == MetricChoice::Named || !evidence.is_absent()
+        .filter(|(metric, evidence)| {
+            !evidence.is_absent() || policy.names(*metric) || policy.requires(*metric, pairs)
         })
         .collect();
-    let rates = policy.rates(found.iter().filter(|(_, evidence)| evidence.is_tested()).count());
-    let judged = |(metric, evidence)| (metric, decide(metric, evidence, policy, rates));
+    let tested = found.iter().filter(|(_, evidence)| evidence.is_tested());
+    let tested: Vec<Metric> = tested.map(|(metric, _)| *metric).collect();
+    let judged = |(metric, evidence)| {
+        let rates = policy.rates(metric, &tested, pairs.len());
+        (metric, decide(metric, evidence, policy, (pairs.len(), rates)))
+    };
     found.into_iter().map(judged).collect()
 }
 
@@ -64,16 +68,17 @@ fn decide(
     metric: Metric,
     evidence: Evidence,
     policy: &Policy,
-    rates: Rates,
+    (pairs, rates): (usize, Rates),
 ) -> Result<Judged, NotJudged> {
-    let (tolerated, limit) = (policy.tolerated(metric), policy.limit_of(metric));
+    let limit = policy.limit_of(metric);
     match evidence {
         Evidence::None(not) => Err(not),
         Evidence::Fit(values) => {
-            let mut judged = weigh(metric, values, policy.design, tolerated, rates);
-            judged.verdict = if judged.bounds.low > tolerated {
+            let Bars { fail, pass } = policy.bars(metric, pairs);
+            let mut judged = weigh(metric, values, policy.design, fail, rates);
+            judged.verdict = if judged.bounds.low > fail {
                 Verdict::Fail
-            } else if judged.bounds.high < limit {
+            } else if judged.bounds.high < pass {
                 Verdict::Pass
             } else {
                 Verdict::Inconclusive
@@ -108,6 +113,8 @@ pub(crate) fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> 
         Verdict::Invalid
     } else if any(Verdict::Fail) {
         Verdict::Fail
+    } else if !lacking(pairs, findings, policy).is_empty() {
+        Verdict::Inconclusive
     } else if judged(findings).next().is_none()
         || (unjudged && policy.metric_choice == MetricChoice::Named)
     {
@@ -117,6 +124,16 @@ pub(crate) fn overall(pairs: &[Pair], findings: &[Finding], policy: &Policy) -> 
     } else {
         Verdict::Pass
     }
+}
+
+/// Returns the metrics that the gate has to judge and could not, with the reasons.
+pub(crate) fn lacking<'a>(
+    pairs: &[Pair],
+    findings: &'a [Finding],
+    policy: &Policy,
+) -> Vec<(Metric, &'a NotJudged)> {
+    let unjudged = findings.iter().filter_map(|(metric, f)| Some((*metric, f.as_ref().err()?)));
+    unjudged.filter(|(metric, _)| policy.requires(*metric, pairs)).collect()
 }
 
 /// Returns true if the gate compares latency but could not judge any latency.

@@ -142,8 +142,8 @@ fn case(metric: &MetricResult, verdict: Verdict) -> Case {
     let name = metric.metric.to_string();
     let Some(judged) = &metric.judged else {
         // A gate without a verdict must not look like one that passed.
-        let invalid = verdict == Verdict::Invalid;
-        let outcome = if invalid { Outcome::Error } else { Outcome::Skipped };
+        let missed = verdict == Verdict::Invalid || metric.required;
+        let outcome = if missed { Outcome::Error } else { Outcome::Skipped };
         let said = metric.not_judged.as_deref().unwrap_or("-");
         return Case { name, outcome, said: format!("not judged: {said}") };
     };

@@ -1,14 +1,14 @@
 //! One short run of one build, reduced to the values that the gate needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
-use super::metric::{Metric, Percentile, Requirement};
+use super::metric::{Compared, Metric, Percentile, Requirement};
 use crate::harness::class::Class;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
-use crate::harness::record::intervals::histogram;
+use crate::harness::record::intervals::{Latencies, histogram};
 use crate::harness::stats::paired::signed_rank::hodges_lehmann;
 
 /// Results of one run.
@@ -20,6 +20,8 @@ pub(crate) struct Leg {
     pub(crate) responses: BTreeMap<Class, Histogram<u64>>,
     /// True if the requests were sent at their rate.
     pub(crate) kept_rate: bool,
+    /// Classes whose median is for more than a quarter lateness of the generator.
+    pub(crate) late_medians: BTreeSet<Class>,
     /// Reasons why the run is invalid; empty if it is valid.
     pub(crate) reasons: Vec<String>,
     /// Failed checks.
@@ -63,9 +65,9 @@ pub(crate) struct Pair {
     pub(crate) base: Leg,
     /// Leg of the candidate.
     pub(crate) candidate: Leg,
-    /// Logarithms of the candidate's processor time over that of the base, one for each pair of turns.
-    /// Empty if the two did not take turns.
-    pub(crate) cpu_by_turn: Vec<f64>,
+    /// Differences of each metric that is compared turn by turn, one for each pair of turns. Empty if the
+    /// two did not take turns.
+    pub(crate) by_turn: BTreeMap<Metric, Vec<f64>>,
 }
 
 /// Minimum number of turns. Fewer say less than the whole legs.
@@ -75,12 +77,23 @@ impl Pair {
     /// Returns the difference of a metric with these values in the two legs; above zero the candidate is
     /// worse. Returns none if it is not finite, as with zeros.
     ///
-    /// For processor time with enough turns, this is the robust middle of the turns. A short disturbance
-    /// of the machine hits a turn of one side only and hardly moves that middle.
+    /// With enough turns, this is the robust middle of the turns. A short disturbance of the machine hits
+    /// a turn of one side only and hardly moves that middle.
     pub(crate) fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
-        let by_turn = metric == Metric::Cpu && self.cpu_by_turn.len() >= TURNS_MIN;
-        let turns = by_turn.then(|| hodges_lehmann(&self.cpu_by_turn)).flatten();
+        let turns = self.turns(metric).and_then(hodges_lehmann);
         turns.or_else(|| metric.difference(base, candidate))
+    }
+
+    /// Returns the condition that both legs must meet for a metric.
+    pub(crate) fn requirement(&self, metric: Metric) -> Requirement {
+        let turns = self.turns(metric);
+        metric.requirement(if turns.is_some() { Compared::ByTurn } else { Compared::Whole })
+    }
+
+    /// Returns the differences of the turns, if there are enough of them.
+    fn turns(&self, metric: Metric) -> Option<&[f64]> {
+        let turns = self.by_turn.get(&metric)?;
+        (turns.len() >= TURNS_MIN).then_some(turns)
     }
 
     /// Returns the leg of one side.
@@ -120,6 +133,7 @@ impl Leg {
             values: values.filter_map(|metric| Some((metric, value(metric, outcome)?))).collect(),
             responses: responses(outcome),
             kept_rate: !outcome.reasons.iter().any(is_off_rate),
+            late_medians: late_medians(outcome),
             reasons: outcome.reasons.iter().map(ToString::to_string).collect(),
             failures: outcome.failures.iter().map(ToString::to_string).collect(),
             steal_share: outcome.conditions.strain.steal_share,
@@ -129,15 +143,33 @@ impl Leg {
     /// Returns the value of a metric.
     ///
     /// # Errors
-    /// Returns [`Unusable`] when this leg has no value of the metric, or does not meet its requirement.
-    pub(crate) fn value(&self, metric: Metric) -> Result<f64, Unusable> {
+    /// Returns [`Unusable`] when this leg has no value of the metric, or does not meet the requirement.
+    pub(crate) fn value(&self, metric: Metric, required: Requirement) -> Result<f64, Unusable> {
         let value = self.values.get(&metric).copied().ok_or(Unusable::Missing)?;
-        let fit = match metric.requirement() {
-            Requirement::Rate => self.kept_rate,
-            Requirement::Valid => self.reasons.is_empty(),
-        };
-        if fit { Ok(value) } else { Err(Unusable::Invalid) }
+        if self.meets(required) { Ok(value) } else { Err(Unusable::Invalid) }
     }
+
+    fn meets(&self, required: Requirement) -> bool {
+        let valid = self.reasons.is_empty();
+        match required {
+            Requirement::Median(class) => {
+                valid || (self.kept_rate && !self.late_medians.contains(&class))
+            }
+            Requirement::Rate => self.kept_rate,
+            Requirement::Valid => valid,
+        }
+    }
+}
+
+/// Returns the classes whose median lag is more than a quarter of the median response time.
+fn late_medians(outcome: &Outcome) -> BTreeSet<Class> {
+    let late = |latencies: &Latencies| {
+        let [response, lag] =
+            [&latencies.response, &latencies.lag].map(|times| times.value_at_quantile(0.5));
+        lag > response / 4
+    };
+    let seen = outcome.measured.totals.whole.seen();
+    seen.filter(|(_, latencies)| late(latencies)).map(|(class, _)| class).collect()
 }
 
 fn responses(outcome: &Outcome) -> BTreeMap<Class, Histogram<u64>> {
@@ -206,7 +238,8 @@ mod tests {
 
     fn pair(cpu_by_turn: Vec<f64>) -> Pair {
         let (base, candidate) = (Leg::default(), Leg::default());
-        Pair { seed: 1, first: Side::Base, base, candidate, cpu_by_turn }
+        let by_turn = [(Metric::Cpu, cpu_by_turn)].into();
+        Pair { seed: 1, first: Side::Base, base, candidate, by_turn }
     }
 
     #[test]
@@ -218,6 +251,26 @@ mod tests {
         let of = |metric| pair.difference(metric, 10.0, 20.0).unwrap();
         assert!((of(Metric::Cpu) - 0.02).abs() < 1e-9);
         assert!((of(Metric::Memory) - 2.0_f64.ln()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_median_by_turns_needs_no_valid_legs_but_a_generator_that_is_mostly_in_time() {
+        let hit = Metric::Response(Class::Hit, Percentile::P50);
+        let values = [(hit, 50.0)].into();
+        let late = Leg { values, reasons: vec!["late".to_owned()], ..Leg::default() };
+        let kept = Leg { kept_rate: true, ..late.clone() };
+        let blurred = Leg { late_medians: [Class::Hit].into(), ..kept.clone() };
+        let turns = Pair { by_turn: [(hit, vec![0.0; TURNS_MIN])].into(), ..pair(Vec::new()) };
+        let by_turn = turns.requirement(hit);
+        let fit = [&late, &kept, &blurred].map(|leg| leg.value(hit, by_turn).is_ok());
+        assert_eq!(fit, [false, true, false]);
+        let valid = Leg { reasons: Vec::new(), ..blurred };
+        assert_eq!(valid.value(hit, by_turn), Ok(50.0));
+        // Whole legs, and a p99, need more.
+        let whole = pair(Vec::new()).requirement(hit);
+        assert_eq!(kept.value(hit, whole), Err(Unusable::Invalid));
+        let p99 = turns.requirement(Metric::Response(Class::Hit, Percentile::P99));
+        assert_eq!((whole, p99), (Requirement::Valid, Requirement::Valid));
     }
 
     #[test]

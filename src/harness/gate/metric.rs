@@ -1,5 +1,6 @@
 //! Rules for comparing the metrics of a gate.
 
+use crate::harness::class::Class;
 pub(crate) use crate::harness::document::metric::{Metric, Percentile};
 
 impl Percentile {
@@ -33,10 +34,22 @@ pub(crate) enum Scale {
 /// Condition that a leg must meet for a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Requirement {
+    /// The requests were sent at their rate, and the median lag of the generator is at most a quarter of
+    /// the median response time of this class.
+    Median(Class),
     /// The requests were sent at their rate; the exact response times do not matter.
     Rate,
     /// The run was valid: neither the generator nor the host was the bottleneck.
     Valid,
+}
+
+/// Parts of the two legs of a pair that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compared {
+    /// Each turn of one leg with the turn of the other beside it.
+    ByTurn,
+    /// The whole legs.
+    Whole,
 }
 
 impl Metric {
@@ -48,11 +61,15 @@ impl Metric {
         }
     }
 
-    /// Returns the condition that a leg must meet.
-    pub(crate) const fn requirement(self) -> Requirement {
-        match self {
-            Self::Cpu | Self::HitRatio | Self::Memory => Requirement::Rate,
-            Self::Response(..) => Requirement::Valid,
+    /// Returns the condition that a leg must meet, if the turns of its pair are compared and if they are
+    /// not.
+    pub(crate) const fn requirement(self, compared: Compared) -> Requirement {
+        match (self, compared) {
+            (Self::Cpu | Self::HitRatio | Self::Memory, _) => Requirement::Rate,
+            (Self::Response(class, Percentile::P50), Compared::ByTurn) => {
+                Requirement::Median(class)
+            }
+            (Self::Response(..), _) => Requirement::Valid,
         }
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod leg;
 pub(crate) mod markdown;
 pub(crate) mod metric;
 pub(crate) mod policy;
+pub(crate) mod required;
 mod sentence;
 pub(crate) mod text;
 

@@ -2,23 +2,33 @@
 
 use super::evidence::NotJudged;
 use super::figures::percent;
-use super::judge::{Finding, Judged, Verdict, judged, lacks_latency};
+use super::judge::{Finding, Judged, Verdict, judged, lacking, lacks_latency};
+use super::leg::Pair;
+use super::metric::Metric;
 use super::policy::Policy;
+
+/// Facts that the sentence of a verdict tells.
+#[derive(Clone, Copy)]
+pub(super) struct Story<'a> {
+    pub(super) pairs: &'a [Pair],
+    pub(super) findings: &'a [Finding],
+    /// Checks that failed.
+    pub(super) failures: &'a [String],
+    pub(super) policy: &'a Policy,
+}
 
 /// Returns the verdict as text: first the metrics that it covers or concerns, then those that were not
 /// judged.
-pub(super) fn sentence(
-    verdict: Verdict,
-    findings: &[Finding],
-    failures: &[String],
-    policy: &Policy,
-) -> String {
+pub(super) fn sentence(verdict: Verdict, story: &Story<'_>) -> String {
+    let Story { findings, failures, policy, .. } = *story;
     let parts = match verdict {
         Verdict::Fail | Verdict::Invalid if !failures.is_empty() => {
             let failures = failures.join("; ");
             return format!("checks failed, so that speed does not matter: {failures}");
         }
-        Verdict::Inconclusive => [open(findings, policy), unjudged(findings)].concat(),
+        Verdict::Inconclusive => {
+            [lacks(story), open(findings, policy), unjudged(findings)].concat()
+        }
         Verdict::Fail => [worse(findings), unjudged(findings)].concat(),
         Verdict::Invalid => {
             [vec!["the legs are no evidence".to_owned()], unjudged(findings)].concat()
@@ -49,6 +59,25 @@ fn worse(findings: &[Finding]) -> Vec<String> {
     ];
     let said = said.into_iter().filter(|(_, metrics)| !metrics.is_empty());
     said.map(|(what, metrics)| format!("{what}: {metrics}")).collect()
+}
+
+/// Names the required metrics that were not judged, each with its reason.
+fn lacks(story: &Story<'_>) -> Vec<String> {
+    let lacking = lacking(story.pairs, story.findings, story.policy);
+    if lacking.is_empty() {
+        return Vec::new();
+    }
+    let told = lacking.iter().map(|(metric, not)| format!("{metric} ({})", lack(*metric, not)));
+    vec![format!("required, and could not be judged: {}", told.collect::<Vec<_>>().join("; "))]
+}
+
+fn lack(metric: Metric, not: &NotJudged) -> String {
+    let remedy = if not.invalid > 0 || !metric.is_latency() {
+        "use a calmer machine"
+    } else {
+        "use longer legs (--duration) or a higher --rate"
+    };
+    format!("{not}; {remedy}")
 }
 
 fn open(findings: &[Finding], policy: &Policy) -> Vec<String> {
@@ -87,6 +116,8 @@ fn unjudged(findings: &[Finding]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::harness::gate::judge::judge;
     use crate::harness::gate::leg::{Leg, Pair, Side};
@@ -103,8 +134,20 @@ mod tests {
         let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
         let leg = Leg { values, reasons, kept_rate: true, ..Leg::default() };
         let (base, candidate) = (leg.clone(), leg);
-        let pair = Pair { seed: 1, first: Side::Base, base, candidate, cpu_by_turn: Vec::new() };
-        sentence(verdict, &judge(&vec![pair; 10], policy), &[], policy)
+        let pair = Pair { seed: 1, first: Side::Base, base, candidate, by_turn: BTreeMap::new() };
+        let pairs = vec![pair; 10];
+        let findings = judge(&pairs, policy);
+        sentence(verdict, &Story { pairs: &pairs, findings: &findings, failures: &[], policy })
+    }
+
+    #[test]
+    fn a_required_metric_that_was_not_judged_is_told_with_its_reason() {
+        let required = vec!["p99".parse().unwrap()];
+        let metrics = ["cpu", "hit.p50", "hit.p99", "miss.p99"];
+        let policy = Policy { required, ..policy(&metrics, MetricChoice::Default) };
+        let text = said(Verdict::Inconclusive, &policy, &["late"]);
+        let told = "required, and could not be judged: hit.p99 (10 of 10 pairs have an invalid leg; use a calmer machine)";
+        assert!(text.starts_with(told), "{text}");
     }
 
     #[test]

@@ -90,6 +90,12 @@ impl Turn {
         }
     }
 
+    /// Returns the number of the period in which a request of this run is due at `at`, on the clock of
+    /// both runs; `None` outside the turns of this run.
+    pub fn period_of(self, at: Nanos) -> Option<u64> {
+        (self.next_instant(at) == at).then_some(at / PERIOD)
+    }
+
     const fn offset(self) -> Nanos {
         match self {
             Self::First => Nanos::ZERO,

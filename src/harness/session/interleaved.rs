@@ -1,9 +1,8 @@
-//! Two brokers measured in turns, and the processor time of each turn.
+//! Two brokers measured in turns, with the processor time and the median response time of each turn.
 //!
 //! Both runs have the same schedule. A turn of one run and the next turn of the other send the same
-//! requests, so their costs can be compared turn by turn. Means over whole runs cannot: one
-//! disturbed moment of a shared machine moves a mean by more than the effects that a gate looks
-//! for.
+//! requests, so they can be compared turn by turn. Means over whole runs cannot: one disturbed
+//! moment of a shared machine moves a mean by more than the effects that a gate looks for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,11 +17,13 @@ use super::run;
 use super::run::Watcher;
 use super::subject::Subject;
 use crate::base::clock::{Clock, Monotonic, UnixSeconds};
+use crate::harness::class::Class;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::stop::Stop;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{IntervalSet, Rest, Window};
+use crate::harness::record::witness::Kept;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::schedule::timeline::{Epoch, PERIOD, Timeline, Turn, half_begins, half_of};
 
@@ -34,6 +35,9 @@ pub struct Interleaved {
     /// Processor time in nanoseconds that the turns of each period took, of the first run and of
     /// the other. Periods whose costs were not read in time are left out.
     pub costs: Vec<[u64; 2]>,
+    /// Median response times in nanoseconds of the turns of each period, of the first run and of the
+    /// other, for each class of good answers. Periods in which a run had too few are left out.
+    pub medians: BTreeMap<Class, Vec<[u64; 2]>>,
 }
 
 /// Runs `plan` against two subjects in turns, the first subject first.
@@ -57,38 +61,79 @@ pub fn measure(
         drop(going);
         ([first, second], joined(meter))
     });
-    let costs = costs(&readings, runs.each_ref().map(|run| run.window));
-    Interleaved { outcomes: runs.map(|run| run.outcome), costs }
+    let costs = costs(&readings, runs.each_ref().map(|run| run.answers.window));
+    let [first, second] = &runs;
+    let medians = medians(&first.answers.kept, &second.answers.kept);
+    Interleaved { outcomes: runs.map(|run| run.outcome), costs, medians }
 }
 
 struct Run {
     outcome: Result<Outcome, SessionError>,
-    window: Option<Window>,
+    answers: Answers,
 }
 
 fn one(plan: &RunPlan, timeline: Timeline, subject: &mut Subject, stop: &Stop) -> Run {
-    let mut begun = Begun(None);
-    let watcher = Watcher { sink: &mut begun, observe: &mut |_| {} };
+    let mut answers = Answers::default();
+    let watcher = Watcher { sink: &mut answers, observe: &mut |_| {} };
     let outcome = run::measure_whole(plan, subject, timeline, stop, watcher);
-    Run { outcome, window: begun.0 }
+    Run { outcome, answers }
 }
 
 fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The measured window of a run. It drops the intervals.
-struct Begun(Option<Window>);
+/// The measured window of a run, and its good answers.
+#[derive(Default)]
+struct Answers {
+    window: Option<Window>,
+    kept: Vec<Kept>,
+}
 
-impl IntervalSink for Begun {
+impl IntervalSink for Answers {
     fn begin(&mut self, window: Window, _: UnixSeconds) -> io::Result<()> {
-        self.0 = Some(window);
+        self.window = Some(window);
         Ok(())
     }
 
-    fn interval(&mut self, _: &IntervalSet, _: Rest<'_>) -> io::Result<()> {
+    fn interval(&mut self, set: &IntervalSet, _: Rest<'_>) -> io::Result<()> {
+        self.kept.extend_from_slice(&set.trail.requests);
         Ok(())
     }
+}
+
+/// Fewest answers of a class in a turn that have a median. The comparison of turns needs no exact
+/// medians: those of equal builds err alike.
+const TURN_ANSWERS_MIN: usize = 5;
+
+/// Returns the medians of each class in the turns of each period that both runs have.
+fn medians(first: &[Kept], second: &[Kept]) -> BTreeMap<Class, Vec<[u64; 2]>> {
+    let mut seconds = medians_of(Turn::Second, second);
+    let mut both: BTreeMap<Class, Vec<[u64; 2]>> = BTreeMap::new();
+    for (key, first_ns) in medians_of(Turn::First, first) {
+        if let Some(second_ns) = seconds.remove(&key) {
+            both.entry(key.0).or_default().push([first_ns, second_ns]);
+        }
+    }
+    both
+}
+
+/// Returns the median response time of each class in each period, in nanoseconds.
+fn medians_of(turn: Turn, answers: &[Kept]) -> BTreeMap<(Class, u64), u64> {
+    let mut times: BTreeMap<(Class, u64), Vec<u32>> = BTreeMap::new();
+    for answer in answers {
+        if let Some(period) = turn.period_of(answer.intended) {
+            times.entry((answer.class, period)).or_default().push(answer.response_ns);
+        }
+    }
+    let enough = times.into_iter().filter(|(_, times)| times.len() >= TURN_ANSWERS_MIN);
+    enough.filter_map(|(key, times)| Some((key, middle(times)?))).collect()
+}
+
+/// Returns the median, of an even number the upper one.
+fn middle(mut times: Vec<u32>) -> Option<u64> {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().map(u64::from)
 }
 
 /// Processor time booked for both processes, read shortly before each half of a period begins.
@@ -160,6 +205,29 @@ mod tests {
         readings.remove(&8);
         assert_eq!(costs(&readings, both).len(), 5);
         assert_eq!(costs(&readings, [Some(window(1..9)), None]), Vec::<[u64; 2]>::new());
+    }
+
+    /// Returns hits with these response times, of which the first is due at the start of a half.
+    fn hits(half: u64, times: &[u64]) -> Vec<Kept> {
+        let due = |place: u64| half_begins(half) + Nanos::from_micros(10 * place);
+        let hit = |(place, time): (u64, &u64)| {
+            Kept::new(Class::Hit, due(place), Nanos::ZERO, Nanos::new(*time))
+        };
+        (0..).zip(times).map(hit).collect()
+    }
+
+    #[test]
+    fn turns_are_compared_within_their_period_and_by_class() {
+        let first = [hits(0, &[9, 1, 5, 7, 3]), hits(2, &[30; 4]), hits(4, &[40; 6])].concat();
+        let second = [hits(1, &[2, 4, 6, 8, 90]), hits(3, &[8; 9]), hits(5, &[50; 5])].concat();
+        let compared = medians(&first, &second);
+        // In the second period the first run has too few answers.
+        assert_eq!(compared, BTreeMap::from([(Class::Hit, vec![[5, 6], [40, 50]])]));
+        let misses: Vec<Kept> =
+            second.iter().map(|hit| Kept { class: Class::Miss, ..*hit }).collect();
+        assert_eq!(medians(&first, &misses), BTreeMap::new());
+        // An answer that is due outside the turns of its run does not count.
+        assert_eq!(medians(&second, &first), BTreeMap::new());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::harness::driver::load;
 use crate::harness::driver::load::{LoadError, LoadEvent};
 use crate::harness::judge::outcome::{Findings, Outcome, judge};
 use crate::harness::judge::steady_state::SteadyStateSink;
-use crate::harness::judge::undisturbed::UndisturbedSink;
+use crate::harness::judge::undisturbed::{Sorting, UndisturbedSink};
 use crate::harness::judge::verify::{Audience, Identities, Verdict, verify};
 use crate::harness::machine::host::anonymous_bytes;
 use crate::harness::machine::host::strain::StrainCounters;
@@ -104,7 +104,8 @@ fn measure_on(
     let mut measuring = Nanos::now(epoch.clock);
     let Watcher { sink, observe } = watcher;
     let mut steady_state = SteadyStateSink::passing_to(sink);
-    let mut undisturbed = UndisturbedSink::passing_to(&mut steady_state);
+    let sorting = Sorting::of(&timeline);
+    let mut undisturbed = UndisturbedSink::passing_to(&mut steady_state, sorting);
     let observer = changes.observer();
     let mut observe = |event| {
         if matches!(event, LoadEvent::Measuring) {

@@ -5,6 +5,9 @@
 //! are those of a default gate.
 
 mod neighbour;
+mod turns;
+
+use std::collections::BTreeMap;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -38,6 +41,11 @@ const ROUGH: Machine =
     Machine { noise: 0.015, walk: 0.02, slope: 0.002, second: 0.01, disturbed: 20 };
 
 const FIVE: [&str; 5] = ["cpu", "memory", "hit-ratio", "hit.p50", "hit.p99"];
+
+/// Returns a policy of these metrics, with ten pairs and one look.
+fn one_look(metrics: &[&str]) -> Policy {
+    Policy { looks: vec![10], ..policy(metrics) }
+}
 
 struct Simulated {
     rng: StdRng,
@@ -86,7 +94,7 @@ impl Simulated {
             (base, self.leg(policy, of_candidate))
         };
         let first = if mirrored { Side::Candidate } else { Side::Base };
-        Pair { seed: number as u64, first, base, candidate, cpu_by_turn: Vec::new() }
+        Pair { seed: number as u64, first, base, candidate, by_turn: BTreeMap::new() }
     }
 }
 
@@ -196,7 +204,7 @@ fn unjudged(findings: &[Finding]) -> Vec<Option<(usize, usize)>> {
 
 #[test]
 fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
-    let wanted = policy(&["cpu", "hit.p50", "miss.p99"]);
+    let wanted = one_look(&["cpu", "hit.p50", "miss.p99"]);
     let mut simulated = Simulated::new(CALM, 1);
     let mut pairs: Vec<Pair> = (0..10).map(|n| simulated.pair(&wanted, n, 0.0)).collect();
     for pair in pairs.iter_mut().take(4) {
@@ -211,7 +219,7 @@ fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
     assert_eq!(unjudged(&findings), [None, Some((4, 0))]);
     // No latency was judged, so the gate has not shown that the candidate is as fast.
     assert_eq!(overall(&pairs, &findings, &wanted), Verdict::Inconclusive);
-    let costs = policy(&["cpu"]);
+    let costs = one_look(&["cpu"]);
     assert_eq!(overall(&pairs, &judge(&pairs, &costs), &costs), Verdict::Pass);
     let named = Policy { metric_choice: MetricChoice::Named, ..wanted };
     let findings = judge(&pairs, &named);
@@ -226,7 +234,7 @@ fn legs_that_are_invalid_or_empty_leave_a_metric_unjudged() {
 
 #[test]
 fn a_class_that_only_the_candidate_lost_is_told_and_does_not_pass() {
-    let wanted = policy(&["cpu", "hit.p50", "miss.p50", "coalesced.p50"]);
+    let wanted = one_look(&["cpu", "hit.p50", "miss.p50", "coalesced.p50"]);
     let mut simulated = Simulated::new(CALM, 1);
     let mut pairs: Vec<Pair> = (0..10).map(|n| simulated.pair(&wanted, n, 0.0)).collect();
     for pair in &mut pairs {
@@ -250,7 +258,7 @@ fn a_class_that_only_the_candidate_lost_is_told_and_does_not_pass() {
 
 #[test]
 fn samples_that_are_lost_and_gained_by_chance_do_not_stop_a_pass() {
-    let wanted = policy(&["hit.p50", "miss.p50"]);
+    let wanted = one_look(&["hit.p50", "miss.p50"]);
     let mut simulated = Simulated::new(CALM, 1);
     let mut pairs: Vec<Pair> = (0..10).map(|n| simulated.pair(&wanted, n, 0.0)).collect();
     for (number, pair) in pairs.iter_mut().enumerate() {

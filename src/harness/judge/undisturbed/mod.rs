@@ -24,17 +24,36 @@ use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{INTERVAL, IntervalSet, Rest, Window};
 use crate::harness::record::witness::Neighbourhood;
+use crate::harness::schedule::timeline::Timeline;
+
+/// Treatment of the answers of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sorting {
+    /// The answers are only passed on, because no witness speaks about them.
+    Never,
+    /// The answers are sorted while the run goes on.
+    Running,
+}
+
+impl Sorting {
+    /// Returns the treatment in a run. The work of sorting would disturb the other of two interleaved
+    /// runs.
+    pub(crate) const fn of(timeline: &Timeline) -> Self {
+        if timeline.turn.is_some() { Self::Never } else { Self::Running }
+    }
+}
 
 /// Sink that passes intervals on and sorts the answers by what the witnesses saw.
 pub(crate) struct UndisturbedSink<'a> {
     sink: &'a mut dyn IntervalSink,
+    sorting: Sorting,
     window: Option<Window>,
     sorted: Sorted,
 }
 
 impl<'a> UndisturbedSink<'a> {
-    pub(crate) fn passing_to(sink: &'a mut dyn IntervalSink) -> Self {
-        Self { sink, window: None, sorted: Sorted::default() }
+    pub(crate) fn passing_to(sink: &'a mut dyn IntervalSink, sorting: Sorting) -> Self {
+        Self { sink, sorting, window: None, sorted: Sorted::default() }
     }
 
     /// Returns the view of the whole run, which had this clock.
@@ -66,7 +85,7 @@ const READINGS: usize = 8;
 
 impl IntervalSink for UndisturbedSink<'_> {
     fn begin(&mut self, window: Window, start: UnixSeconds) -> io::Result<()> {
-        self.window = Some(window);
+        self.window = Some(window).filter(|_| self.sorting == Sorting::Running);
         self.sink.begin(window, start)
     }
 
