@@ -1,6 +1,7 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
 pub(crate) mod binomial;
+pub(crate) mod bracket;
 pub mod dispersion;
 pub(crate) mod float;
 pub mod intervals;
