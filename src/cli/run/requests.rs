@@ -38,11 +38,11 @@ impl RunArgs {
         if RunSpec::allows(length) {
             return Ok(spec.lasting(length));
         }
-        Err(if length < LENGTH_MIN {
-            FlagError::FewRequests { requests, length, enough: lengths.enough(requests) }
-        } else {
-            FlagError::ManyRequests { requests, length }
-        })
+        if length > LENGTH_MIN {
+            return Err(FlagError::ManyRequests { requests, length });
+        }
+        let length = if expected < LENGTH_MIN { expected } else { length };
+        Err(FlagError::FewRequests { requests, length, enough: lengths.enough(requests) })
     }
 }
 
@@ -61,12 +61,11 @@ impl Lengths {
     }
 
     /// Returns the least number of requests that take long enough, where `few` do not.
-    fn enough(&self, few: u64) -> u64 {
+    fn enough(&self, mut few: u64) -> u64 {
         let is_enough =
             |requests| self.of_requests(requests).is_none_or(|length| length >= LENGTH_MIN);
         let doubled = std::iter::successors(Some(few), |few| few.checked_mul(2));
         let mut most = doubled.skip(1).find(|requests| is_enough(*requests)).unwrap_or(u64::MAX);
-        let mut few = few;
         while most - few > 1 {
             let middle = few + (most - few) / 2;
             if is_enough(middle) { most = middle } else { few = middle }

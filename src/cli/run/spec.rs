@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::args::RunArgs;
 use super::first_argument::FirstArgument;
-use crate::base::clock::readable;
 use crate::cli::target::{TargetError, TargetUrl};
 use crate::harness::scenario::spec::{
     CHANGES_MAX, ChangeSpec, Herd, Rate, RunSpec, Scenario, SpecError, World,
@@ -28,12 +27,12 @@ pub(super) enum FlagError {
     #[error("--requests and --duration both say when the run ends; leave one out")]
     Ends,
     #[error(
-        "--requests {requests} are over after {} at this rate, and a run takes 100 ms at least; use --requests {enough} or more, or lower --rate",
+        "--requests {requests} take {} at this rate, and a run takes 100ms at least; use --requests {enough} or more, or lower --rate",
         shown(*.length)
     )]
     FewRequests { requests: u64, length: Duration, enough: u64 },
     #[error(
-        "--requests {requests} take {} at this rate, and a run takes 24 h at most; lower --requests, or raise --rate",
+        "--requests {requests} take {} at this rate, and a run takes 24h at most; lower --requests, or raise --rate",
         shown(*.length)
     )]
     ManyRequests { requests: u64, length: Duration },
@@ -55,13 +54,14 @@ const FIND_MAX_WARMUP: Duration = Duration::from_secs(1);
 /// Number of answers that are verified after each level, at most.
 const FIND_MAX_SAMPLES: usize = 100;
 
-/// Formats a length as exactly as a person needs it: to the hour where it is days, else to three digits.
-fn shown(length: Duration) -> String {
-    let hours = length.as_secs() / 3600;
-    if hours >= 24 {
-        return format!("{hours} h");
-    }
-    readable(u64::try_from(length.as_nanos()).unwrap_or(u64::MAX))
+/// Formats a length in whole milliseconds, or in whole seconds from a minute on.
+fn shown(length: Duration) -> humantime::FormattedDuration {
+    let whole = if length < Duration::from_mins(1) {
+        Duration::from_millis(u64::from(length.subsec_millis()) + 1000 * length.as_secs())
+    } else {
+        Duration::from_secs(length.as_secs())
+    };
+    humantime::format_duration(whole)
 }
 
 /// Returns the way to a scenario file that the user can edit.

@@ -7,7 +7,7 @@ use crate::harness::report::text::statement::cell;
 
 /// Returns the heading, the table of the levels and the sentences.
 pub(crate) fn render(of: &FindMax) -> String {
-    let notes: String = of.notes.iter().map(|note| format!("note      {note}\n")).collect();
+    let notes = of.notes.iter().map(|note| format!("note      {note}\n"));
     let heading = format!(
         "find-max  {}  {}\nhighest rate within {} ({}), {} connections\n",
         of.scenario,
@@ -20,7 +20,8 @@ pub(crate) fn render(of: &FindMax) -> String {
         let label = if index == 0 { "answer" } else { "" };
         format!("{label:10}{sentence}\n")
     });
-    format!("{notes}\n{heading}\n{}\n{}", table(&of.levels), sentences.collect::<String>())
+    let [notes, sentences] = [notes.collect::<String>(), sentences.collect()];
+    format!("{notes}\n{heading}\n{}\n{sentences}", table(&of.levels))
 }
 
 /// Returns the table of the levels, in the order of measurement.
