@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
+
 /// Reason why a file is not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -114,12 +116,16 @@ pub(crate) fn open(path: &Path) -> Result<File, ReadError> {
 fn open_pipe(path: &Path, within: Duration) -> Result<File, ReadError> {
     let (done, opened) = channel();
     let its_path = path.to_owned();
-    // Without a writer the thread waits until the process ends.
-    std::thread::spawn(move || done.send(File::open(its_path)));
-    match opened.recv_timeout(within) {
-        Ok(file) => file.map_err(|source| ReadError::System { path: path.to_owned(), source }),
-        Err(_) => Err(ReadError::NoWriter { path: path.to_owned() }),
+    let opener = std::thread::spawn(move || done.send(File::open(its_path)));
+    if let Ok(file) = opened.recv_timeout(within) {
+        return file.map_err(|source| ReadError::System { path: path.to_owned(), source });
     }
+    // A writer ends the opening, and with it the thread, which would take the bytes of a later writer.
+    let writing = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if rustix::fs::open(path, writing, Mode::empty()).is_ok() {
+        let _ = opener.join();
+    }
+    Err(ReadError::NoWriter { path: path.to_owned() })
 }
 
 pub(super) fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
@@ -152,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_named_pipe_is_read_if_it_has_a_writer_and_refused_if_it_has_none() {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        use rustix::fs::{CWD, FileType, mknodat};
 
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
