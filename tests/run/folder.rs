@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::server::Manner;
 use crate::against;
+use crate::server::Manner;
 
 #[test]
 fn a_folder_that_a_killed_run_left_empty_is_explained_and_can_be_used() {
@@ -13,7 +13,10 @@ fn a_folder_that_a_killed_run_left_empty_is_explained_and_can_be_used() {
         let output = Command::new(env!("CARGO_BIN_EXE_mintbench")).args(args).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{stderr}");
-        assert!(stderr.contains("is empty") && stderr.contains("killed before the load"), "{stderr}");
+        assert!(
+            stderr.contains("is empty") && stderr.contains("killed before the load"),
+            "{stderr}"
+        );
     }
     // `against` makes its run in a folder that exists and is empty.
     let delay = Manner::Delay(std::time::Duration::ZERO);

@@ -32,8 +32,10 @@ fn a_signal_ends_a_run_that_waits_for_the_writer_of_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let (body, header) = (format!("--body-file={}", pipe.display()), format!("@{}", pipe.display()));
-    for args in [&["http://127.0.0.1:1", body.as_str()][..], &["http://127.0.0.1:1", "-H", &header]] {
+    let (body, header) =
+        (format!("--body-file={}", pipe.display()), format!("@{}", pipe.display()));
+    for args in [&["http://127.0.0.1:1", body.as_str()][..], &["http://127.0.0.1:1", "-H", &header]]
+    {
         for signal in [Signal::INT, Signal::TERM] {
             let out = folder.path().join("out");
             let mut child = run(args).arg("--out").arg(&out).spawn().unwrap();

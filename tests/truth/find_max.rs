@@ -63,12 +63,15 @@ fn the_bracket_holds_the_capacity_of_a_server_with_one_worker() {
     ]);
     let json = document(&output);
     agrees(&output, &json);
-    // A disturbed machine leaves more open; it never moves an end over the capacity.
+    // A disturbed machine leaves more open, and never makes the server faster.
     if let Some(met) = json["met"]["rate"].as_f64() {
         assert!(met <= 500.0 * 1.01, "{json}");
     }
-    if let Some(missed) = json["missed"]["rate"].as_f64() {
-        assert!(missed >= 500.0 * 0.98, "{json}");
+    // It may make the server slower, so that only levels without a disturbance are held against it.
+    let levels = json["levels"].as_array().unwrap();
+    let quiet = levels.iter().filter(|level| level["disturbances"] == serde_json::json!([]));
+    for level in quiet.filter(|level| level["verdict"] == "missed") {
+        assert!(level["rate"].as_f64().unwrap() >= 500.0 * 0.98, "{json}");
     }
     let stored = std::fs::read(folder.path().join("find-max.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&stored).unwrap(), json);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::RunArgs;
-use super::displays::Displays;
 use super::error::RunError;
 use super::finished::Finished;
+use super::live::Displays;
 use super::prepared::{Prepared, notes_before};
 use crate::base::clock::Clock;
 use crate::cli::exit::Exit;

@@ -2,15 +2,12 @@
 
 mod args;
 mod attempts;
-mod displays;
 mod error;
 mod files;
 mod find_max;
 mod finished;
 mod first_argument;
-mod live_text;
-mod live_view;
-mod metrics_server;
+mod live;
 mod prepared;
 mod requests;
 mod result_paths;

@@ -1,12 +1,10 @@
 use super::RunArgs;
 use super::finished::exit;
 use crate::cli::exit::Exit;
-use crate::harness::judge::outcome::Outcome;
-use crate::harness::judge::ruling::{Asked, Rule};
-use crate::harness::scenario::spec::{ProcessLimits, Resolved};
-use crate::harness::stats::intervals::Chance;
 use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::failure::Failure;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::ruling::{Asked, Rule};
 use crate::harness::judge::undisturbed::Undisturbed;
 use crate::harness::judge::validity::Reason;
 use crate::harness::nanos::Nanos;
@@ -18,6 +16,8 @@ use crate::harness::record::recorder::tests::ended;
 use crate::harness::record::tally::Tally;
 use crate::harness::record::witness::{Neighbourhood, WitnessLog};
 use crate::harness::scenario::objective::Objective;
+use crate::harness::scenario::spec::{ProcessLimits, Resolved};
+use crate::harness::stats::intervals::Chance;
 use clap::{Args as _, FromArgMatches as _};
 use std::sync::mpsc::channel;
 
@@ -81,7 +81,10 @@ fn a_failed_check_wins_over_an_invalid_run_that_over_a_miss_and_that_over_what_n
         let objectives: Vec<Objective> = objectives.into_iter().cloned().collect();
         let outcome = outcome(failures, reasons);
         for rule in [Rule::Bounds, Rule::Strict] {
-            assert_eq!(exit(&outcome, Asked { rule, chance: Chance::USUAL, objectives: &objectives }), expected);
+            assert_eq!(
+                exit(&outcome, Asked { rule, chance: Chance::USUAL, objectives: &objectives }),
+                expected
+            );
         }
     }
 }

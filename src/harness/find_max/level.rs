@@ -1,5 +1,6 @@
 //! One level of load, judged by the objectives of a search.
 
+use super::bracket::Told;
 use crate::base::clock::us;
 use crate::harness::document::find_max::{Level, Verdict};
 use crate::harness::judge::objective::{self, Judgement};
@@ -7,7 +8,6 @@ use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::{Asked, Rule, Ruling};
 use crate::harness::judge::validity::{Headline, Reason};
 use crate::harness::report::run::{judged, whole};
-use crate::harness::stats::bracket::Told;
 
 /// Judges the outcome of a level at this rate.
 pub(crate) fn level(rate: f64, asked: Asked<'_>, outcome: &Outcome) -> Level {

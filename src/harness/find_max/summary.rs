@@ -1,9 +1,9 @@
 //! The answer of a search: its bracket, in numbers and in words.
 
+use super::bracket::Bracket;
 use crate::base::clock::readable_us;
 use crate::harness::document::find_max::{Answer, End, Level, Verdict};
 use crate::harness::document::percentiles::{Bounded, ResponsePercentiles, Standing};
-use crate::harness::stats::bracket::Bracket;
 
 /// Answer of a search.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +36,12 @@ impl Summary {
             answer: Answer::Unknown,
             met: end(bracket.met, Verdict::Met),
             missed,
-            open: bracket.open.first().copied().zip(bracket.open.last().copied()).map(<[f64; 2]>::from),
+            open: bracket
+                .open
+                .first()
+                .copied()
+                .zip(bracket.open.last().copied())
+                .map(<[f64; 2]>::from),
             unsent: bracket.unsent.filter(before),
             sentences: Vec::new(),
         };
@@ -72,7 +77,8 @@ impl Summary {
                 format!("the highest rate within {objectives} is at least {}/s", shown(met.rate))
             }
             (None, Some(missed)) => {
-                format!("no rate was within {objectives}; {}/s is beyond it", shown(missed.rate))
+                let missed = shown(missed.rate);
+                format!("no rate is known to be within {objectives}; {missed}/s is beyond it")
             }
             (None, None) => format!("nobody can tell of any rate if it is within {objectives}"),
         }
@@ -159,12 +165,8 @@ mod tests {
             level(1000.0, Verdict::Missed, None),
             level(700.0, Verdict::Open, Some("p99<1ms: cannot tell")),
         ];
-        let bracket = Bracket {
-            met: Some(500.0),
-            missed: Some(1000.0),
-            open: vec![700.0],
-            unsent: None,
-        };
+        let bracket =
+            Bracket { met: Some(500.0), missed: Some(1000.0), open: vec![700.0], unsent: None };
         let summary = Summary::of(&bracket, &levels, "p99<1ms");
         assert_eq!((summary.answer, summary.open), (Answer::Bracket, Some([700.0, 700.0])));
         assert_eq!(

@@ -58,8 +58,14 @@ impl Controls {
                 ("lower --rate", "lower --callers"),
             ],
             Self::Phases => &[
-                ("raise --rate or --duration", "raise the rates of the phases, or make them longer"),
-                ("raise --duration or --rate", "raise the rates of the phases, or make them longer"),
+                (
+                    "raise --rate or --duration",
+                    "raise the rates of the phases, or make them longer",
+                ),
+                (
+                    "raise --duration or --rate",
+                    "raise the rates of the phases, or make them longer",
+                ),
                 ("raise --duration", "make the phases longer"),
                 ("a longer --duration tells", "longer phases tell"),
                 ("lower --rate", "lower the rates of the phases"),

@@ -1,7 +1,6 @@
 //! Statistics of latency: pure functions, no I/O, no clock.
 
 pub(crate) mod binomial;
-pub(crate) mod bracket;
 pub mod dispersion;
 pub(crate) mod float;
 pub mod intervals;

@@ -15,6 +15,7 @@ use crate::cli::progress::{Progress, left};
 use crate::cli::signals;
 use crate::cli::terminal::{Stream, say};
 use crate::harness::document::find_max::Level;
+use crate::harness::find_max::bracket::{Bracket, Terms, Told, search};
 use crate::harness::find_max::level::{level, told};
 use crate::harness::find_max::text::table;
 use crate::harness::judge::failure::Failure;
@@ -25,7 +26,6 @@ use crate::harness::record::collector::Discard;
 use crate::harness::scenario::spec::{Resolved, RunSpec};
 use crate::harness::session::run::{Watcher, measure};
 use crate::harness::session::subject::Subject;
-use crate::harness::stats::bracket::{Bracket, Terms, Told, search};
 
 /// Pause between levels, in which queues drain and connections close.
 const COOL_DOWN: Duration = Duration::from_millis(300);
@@ -55,14 +55,16 @@ pub(super) fn run(
     let mut subject = prepared.start(&plan, stop)?;
     notes.extend(notes_before(&subject));
     let progress = (!args.quiet).then(Progress::start);
-    let mut levels = Levels { prepared, clock, stop, progress, terms: args.terms(), all: Vec::new() };
+    let mut levels =
+        Levels { prepared, clock, stop, progress, terms: args.terms(), all: Vec::new() };
     levels.announce();
     let found = levels.search(&mut subject);
     let Levels { all, terms, progress, .. } = levels;
     drop(progress);
     match found {
         Ok(bracket) => {
-            let found = Found { prepared, plan: &plan, target: subject.target(), started_at, terms };
+            let found =
+                Found { prepared, plan: &plan, target: subject.target(), started_at, terms };
             found.publish(&place, &bracket, all, notes)
         }
         Err(_) if stop.is_requested() => {

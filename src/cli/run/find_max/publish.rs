@@ -13,6 +13,7 @@ use crate::cli::run::result_paths::laid_out;
 use crate::cli::terminal::{PrintError, print};
 use crate::harness::dialect::target::Target;
 use crate::harness::document::find_max::{Answer, FindMax, Level, Load, SCHEMA};
+use crate::harness::find_max::bracket::{Bracket, Terms};
 use crate::harness::find_max::summary::Summary;
 use crate::harness::find_max::text::render;
 use crate::harness::report::folder::Folder;
@@ -20,7 +21,6 @@ use crate::harness::report::folder::out_folder::OutFolder;
 use crate::harness::report::host::{build, host};
 use crate::harness::report::run::load::arrivals;
 use crate::harness::scenario::run_plan::RunPlan;
-use crate::harness::stats::bracket::{Bracket, Terms};
 use crate::harness::stats::intervals::Chance;
 
 /// Name of the file with the answer.

@@ -176,7 +176,9 @@ mod tests {
         folder.take_over(&next).unwrap();
         drop(next);
         let log = fs::read_to_string(parent.path().join("a/response.hlog")).unwrap();
-        assert!(log.contains("#[StartTime: 1.000") && !parent.path().join("a/next-attempt").exists());
+        assert!(
+            log.contains("#[StartTime: 1.000") && !parent.path().join("a/next-attempt").exists()
+        );
         folder.discard();
         assert!(!parent.path().join("a").exists());
     }

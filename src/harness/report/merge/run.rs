@@ -20,8 +20,8 @@ use crate::harness::document::run::changes::{Changes, Churn, ChurnCounts, Rotati
 use crate::harness::document::run::classes::ClassResult;
 use crate::harness::document::run::load::Load;
 use crate::harness::document::run::merged::{Merged, Part};
-use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::slo::Slo;
+use crate::harness::document::run::validity::Validity;
 use crate::harness::document::run::{Checks, Run, SCHEMA};
 use crate::harness::judge::objective::{Answers, Judgement};
 use crate::harness::record::intervals::histogram;
@@ -380,7 +380,8 @@ fn objectives(
     let judged = all.into_values().map(|slo| match slo.objective.parse::<Objective>() {
         Ok(objective) if slo.phase.is_none() => {
             let bounded = bounds.answers(&objective).filter(|_| !holds_failures(classes));
-            let judgement = bounded.map(|answers| Judgement::by_bounds(&objective, &answers, Chance::USUAL));
+            let judgement =
+                bounded.map(|answers| Judgement::by_bounds(&objective, &answers, Chance::USUAL));
             let judgement =
                 judgement.unwrap_or_else(|| as_recorded(&objective, &bounds.upper, classes));
             Slo {

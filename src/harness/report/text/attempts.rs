@@ -6,7 +6,8 @@ use crate::harness::document::run::attempts::{Attempt, Attempts};
 /// Returns a line for each attempt; nothing if only one was allowed.
 pub(super) fn lines(attempts: Option<&Attempts>) -> String {
     let Some(Attempts { max, list, .. }) = attempts else { return String::new() };
-    let line = |attempt: &Attempt| format!("attempt   {} of {max}{}\n", attempt.number, said(attempt));
+    let line =
+        |attempt: &Attempt| format!("attempt   {} of {max}{}\n", attempt.number, said(attempt));
     list.iter().map(line).collect()
 }
 
@@ -23,7 +24,8 @@ mod tests {
     use crate::harness::document::percentiles::{Bounded, Standing};
 
     fn attempt(number: u32, left_open: Option<&str>) -> Attempt {
-        let us = |value, standing| Some(Bounded { value, lower: Some(1.0), upper: value, standing });
+        let us =
+            |value, standing| Some(Bounded { value, lower: Some(1.0), upper: value, standing });
         Attempt {
             number,
             started_at: "2026-11-29T00:00:00Z".to_owned(),

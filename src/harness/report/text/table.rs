@@ -190,12 +190,7 @@ fn of_rotation(rotation: &Rotation) -> String {
     )
 }
 
-fn sentences(
-    text: &mut String,
-    heading: &Heading<'_>,
-    run: &Run,
-    outcome: &Outcome,
-) -> Result {
+fn sentences(text: &mut String, heading: &Heading<'_>, run: &Run, outcome: &Outcome) -> Result {
     let disturbances = &run.validity.disturbances;
     disturbances.iter().try_for_each(|reason| writeln!(text, "reason    {reason}"))?;
     run.notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;

@@ -1,12 +1,16 @@
 //! Displays of a run in progress: the live view, and the metrics for Prometheus.
 
+mod metrics;
+mod text;
+mod view;
+
 use std::sync::Arc;
 
+use self::metrics::MetricsServer;
+use self::text::Header;
+use self::view::{LiveView, Mode};
 use super::args::RunArgs;
 use super::error::RunError;
-use super::live_text::Header;
-use super::live_view::{LiveView, Mode};
-use super::metrics_server::MetricsServer;
 use crate::cli::terminal::say;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::session::progress::RunProgress;

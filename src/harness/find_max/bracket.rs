@@ -46,6 +46,9 @@ pub(crate) struct Bracket {
 
 /// Divisor of the first rate at which a search gives up. A failure at such a low rate is not caused by load.
 const FLOOR: f64 = 64.0;
+/// Number of rates in a row of which nobody can tell, after which a search does not go further that way. The machine is
+/// disturbed, and not near the limit of the target.
+const UNTOLD_MAX: u32 = 3;
 /// Maximum number of rates. Any sensible search needs far fewer.
 const RATES_MAX: usize = 60;
 
@@ -142,18 +145,23 @@ impl<E> Search<'_, E> {
     }
 
     fn halve(&mut self, start: f64) -> Result<(), E> {
-        let mut rate = start / 2.0;
-        while rate >= (start / FLOOR).max(1.0) && self.tell(rate)? != Told::Met {
+        let (mut rate, mut untold) = (start / 2.0, 0);
+        while rate >= (start / FLOOR).max(1.0) && untold < UNTOLD_MAX {
+            match self.tell(rate)? {
+                Told::Met => break,
+                Told::Missed => untold = 0,
+                Told::Open | Told::Unsent => untold += 1,
+            }
             rate /= 2.0;
         }
         Ok(())
     }
 
     fn double(&mut self, start: f64) -> Result<(), E> {
-        let mut rate = start;
-        while rate < self.terms.rate_max && self.bracket.top().is_none() {
+        let (mut rate, mut untold) = (start, 0);
+        while rate < self.terms.rate_max && self.bracket.top().is_none() && untold < UNTOLD_MAX {
             rate = (rate * 2.0).min(self.terms.rate_max);
-            self.tell(rate)?;
+            untold = if self.tell(rate)? == Told::Open { untold + 1 } else { 0 };
         }
         Ok(())
     }
@@ -239,8 +247,14 @@ mod tests {
 
     #[test]
     fn nothing_is_said_where_nobody_can_ever_tell() {
-        let found = found(Terms { tries: 1, ..terms() }, |_| Told::Open);
+        let mut rates = 0;
+        let found = found(terms(), |_| {
+            rates += 1;
+            Told::Open
+        });
         assert_eq!((found.met, found.missed, found.unsent), (None, None, None));
+        // The first rate, three below it and three above it, each three times.
+        assert_eq!(rates, 7 * 3);
     }
 
     #[test]
