@@ -116,14 +116,14 @@ pub(crate) fn open(path: &Path) -> Result<File, ReadError> {
 fn open_pipe(path: &Path, within: Duration) -> Result<File, ReadError> {
     let (done, opened) = channel();
     let its_path = path.to_owned();
-    let opener = std::thread::spawn(move || done.send(File::open(its_path)));
+    let waiting = std::thread::spawn(move || done.send(File::open(its_path)));
     if let Ok(file) = opened.recv_timeout(within) {
         return file.map_err(|source| ReadError::System { path: path.to_owned(), source });
     }
     // A writer ends the opening, and with it the thread, which would take the bytes of a later writer.
-    let writing = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    if rustix::fs::open(path, writing, Mode::empty()).is_ok() {
-        let _ = opener.join();
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if rustix::fs::open(path, flags, Mode::empty()).is_ok() {
+        let _ = waiting.join();
     }
     Err(ReadError::NoWriter { path: path.to_owned() })
 }
