@@ -21,7 +21,9 @@ use crate::harness::find_max::text::table;
 use crate::harness::judge::failure::Failure;
 use crate::harness::judge::objective::answers_min;
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::machine::host::strain::{Strain, StrainCounters};
 use crate::harness::machine::stop::Stop;
+use crate::harness::nanos::Nanos;
 use crate::harness::record::collector::Discard;
 use crate::harness::scenario::spec::{Resolved, RunSpec};
 use crate::harness::session::run::{Watcher, measure};
@@ -58,13 +60,16 @@ pub(super) fn run(
     let mut levels =
         Levels { prepared, clock, stop, progress, terms: args.terms(), all: Vec::new() };
     levels.announce();
+    let strain = StrainCounters::read();
     let found = levels.search(&mut subject);
+    let elapsed = Nanos::from_secs(clock.now().0.saturating_sub(started_at.0));
+    let Strain { steal_share, .. } = StrainCounters::read().since(&strain, elapsed);
     let Levels { all, terms, progress, .. } = levels;
     drop(progress);
     match found {
         Ok(bracket) => {
-            let found =
-                Found { prepared, plan: &plan, target: subject.target(), started_at, terms };
+            let target = subject.target();
+            let found = Found { prepared, plan: &plan, target, started_at, terms, steal_share };
             found.publish(&place, &bracket, all, notes)
         }
         Err(_) if stop.is_requested() => {

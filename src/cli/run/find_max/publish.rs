@@ -50,6 +50,8 @@ pub(super) struct Found<'a> {
     pub(super) target: Target,
     pub(super) started_at: UnixSeconds,
     pub(super) terms: Terms,
+    /// Share of the time that the hypervisor took from this machine during the search.
+    pub(super) steal_share: f64,
 }
 
 impl Found<'_> {
@@ -98,7 +100,7 @@ impl Found<'_> {
             sentences: summary.sentences,
             notes,
             build: build(),
-            host: host(0.0),
+            host: host(self.steal_share),
         }
     }
 
