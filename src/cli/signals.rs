@@ -13,7 +13,8 @@ use crate::harness::machine::stop::{Request, Stop};
 /// Starts listening: the first Ctrl-C (or SIGTERM) ends the load and the broker in order, the second
 /// ends them at once.
 ///
-/// Listening has begun when this function returns, so no broker can be left behind.
+/// Listening has begun when this function returns, so no broker can be left behind. Call it after the files of the user
+/// are read: without it a signal ends the process at once, also while it waits for a pipe.
 pub(super) fn listen(stop: Arc<Stop>) {
     // Without a listener a signal ends the process at once, as it does by default.
     let Ok(mut signals) = Signals::listen() else { return };

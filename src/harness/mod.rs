@@ -8,6 +8,7 @@ pub mod dialect;
 pub mod doctor;
 pub mod document;
 pub mod driver;
+pub(crate) mod find_max;
 pub(crate) mod gate;
 pub mod judge;
 pub mod machine;

@@ -29,7 +29,7 @@ pub(crate) const MAY_NAME: &[(&str, &str)] = &[
 #[rustfmt::skip]
 pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("harness", &[
-        "gate plan",
+        "find_max gate plan",
         "doctor report",
         "session",
         "judge",

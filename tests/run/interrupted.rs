@@ -117,6 +117,39 @@ fn an_interrupted_run_prints_run_json_where_that_is_asked_for() {
 }
 
 #[test]
+fn an_interrupt_ends_all_attempts_and_keeps_the_last_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (address, server) = serve(Manner::Delay(Duration::ZERO));
+    let target = format!("--target=http://{address}");
+    let fixed = ["--attempts=3", "--slo=p99<1m", "--rate=50", "--arrivals=constant"];
+    let lengths = ["--warmup=2s", "--duration=500ms", "--pacer-test=0s", "--quiet"];
+    let out = ["--out", folder.path().to_str().unwrap(), &target];
+    let child = begin("run", &[&fixed[..], &lengths, &out].concat());
+    // The first attempt has 125 requests, and the warm-up of the second 100.
+    let output = interrupted(child, || asked(&server) >= 130);
+    let json = valid(folder.path());
+    assert_eq!(json["interrupted"], Value::Null);
+    assert_eq!(json["attempts"]["list"].as_array().unwrap().len(), 1, "{}", json["attempts"]);
+    assert!(stdout(&output).contains("attempt   1 of 3: "), "{}", stdout(&output));
+    assert!(!folder.path().join("next-attempt").exists());
+}
+
+#[test]
+fn an_interrupted_search_prints_the_levels_so_far_and_leaves_no_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("found");
+    let (address, server) = serve(Manner::Delay(Duration::ZERO));
+    let target = format!("--target=http://{address}");
+    let fixed = ["--find-max", "--slo=p50<1m", "--rate=50", "--duration=1s", "--warmup=0s"];
+    let out = ["--out", folder.to_str().unwrap(), &target];
+    let child = begin("run", &[&fixed[..], &out].concat());
+    let output = interrupted(child, || asked(&server) >= 70);
+    assert!(stderr(&output).contains("the search did not end"), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("verdict"), "{}", stdout(&output));
+    assert!(!folder.exists());
+}
+
+#[test]
 fn an_interrupted_comparison_says_that_nothing_is_compared() {
     let (address, server) = serve(Manner::Delay(Duration::ZERO));
     let target = format!("--target=http://{address}");

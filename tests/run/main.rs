@@ -5,12 +5,15 @@
 //! still add up.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attempts;
 mod causes;
 mod changes;
 mod compare;
+mod folder;
 mod interrupted;
 mod lifecycle;
 mod oauth2;
+mod pipes;
 mod plain;
 mod printed;
 mod scenarios;

@@ -62,6 +62,30 @@ fn an_answer_to_head_has_no_body_whatever_its_length_says() {
     run.has_result();
     assert_eq!(run.json["statuses"], serde_json::json!({ "200": 25 }));
     assert_eq!(run.json["load"]["reconnects"], 0);
+    // Nothing in such an answer can be verified, and the flag for it is refused.
+    assert!(!run.stdout().contains("verified"), "{}", run.stdout());
+}
+
+#[test]
+fn the_number_of_requests_that_a_refusal_names_is_enough() {
+    let refusal = |requests: &str| {
+        let args = ["http://127.0.0.1:1", "-r50", "-n", requests, "--out=target/never"];
+        String::from_utf8(crate::mintbench(&args).stderr).unwrap()
+    };
+    let refused = refusal("4");
+    let (_, enough) = refused.split_once("use --requests ").unwrap();
+    let (enough, _) = enough.split_once(' ').unwrap();
+    assert!((5..20).contains(&enough.parse::<u32>().unwrap()), "{refused}");
+    assert!(refusal(enough).contains("cannot connect"), "{}", refusal(enough));
+}
+
+#[test]
+fn a_short_run_of_failures_names_them() {
+    let server = Scripted::serve(|_| Vec::new());
+    let url = format!("http://{}", server.authority);
+    let run = run(&[&[url.as_str()], &SHORT[..]].concat());
+    let notes = run.json["notes"].to_string();
+    assert!(notes.contains("all 25 requests failed (") && !notes.contains("too short"), "{notes}");
 }
 
 #[test]

@@ -12,6 +12,7 @@
 )]
 
 mod coverage;
+mod find_max;
 mod logs;
 mod queue;
 mod server;
@@ -34,12 +35,16 @@ struct Served {
 
 impl Served {
     fn start(law: Law) -> Self {
+        Self::start_queue(law, Service::Unlimited)
+    }
+
+    fn start_queue(law: Law, service: Service) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let target = format!("get+http://{}", listener.local_addr().unwrap());
         let (record, stop) = (Record::new(), Stop::new().unwrap());
         let options = Options {
             law,
-            service: Service::Unlimited,
+            service,
             stalling: None,
             stamped: false,
             seed: 1,

@@ -4,6 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
 
 /// Reason why a file is not read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +31,12 @@ pub enum ReadError {
         path: PathBuf,
         /// Largest size that is read, in bytes.
         limit: u64,
+    },
+    /// The file is a pipe, and no program opened it for writing in time.
+    #[error("`{path}` is a pipe, and no program wrote to it within {} s; start its writer first, or name a file", WRITER_WITHIN.as_secs(), path = path.display())]
+    NoWriter {
+        /// The pipe.
+        path: PathBuf,
     },
     /// The system refuses to open or read the file.
     #[error("cannot read `{path}`", path = path.display())]
@@ -80,7 +90,12 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
     })
 }
 
+/// Time within which a named pipe must have a writer. A user who starts both programs by hand needs less.
+const WRITER_WITHIN: Duration = Duration::from_secs(10);
+
 /// Opens a file or a pipe. A device is not even opened, because opening may have side effects.
+///
+/// Waits for the writer of a named pipe, but not for ever.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -93,7 +108,24 @@ pub(crate) fn open(path: &Path) -> Result<File, ReadError> {
     if kind.is_char_device() || kind.is_block_device() || kind.is_socket() {
         return Err(ReadError::Device { path: path.to_owned() });
     }
-    File::open(path).map_err(system)
+    if kind.is_fifo() { open_pipe(path, WRITER_WITHIN) } else { File::open(path).map_err(system) }
+}
+
+/// Opens a pipe. The kernel returns from the opening of a named pipe only when a writer has opened it too,
+/// and at once from that of a pipe of a shell (`<(...)`).
+fn open_pipe(path: &Path, within: Duration) -> Result<File, ReadError> {
+    let (done, opened) = channel();
+    let its_path = path.to_owned();
+    let waiting = std::thread::spawn(move || done.send(File::open(its_path)));
+    if let Ok(file) = opened.recv_timeout(within) {
+        return file.map_err(|source| ReadError::System { path: path.to_owned(), source });
+    }
+    // A writer ends the opening, and with it the thread, which would take the bytes of a later writer.
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    if rustix::fs::open(path, flags, Mode::empty()).is_ok() {
+        let _ = waiting.join();
+    }
+    Err(ReadError::NoWriter { path: path.to_owned() })
 }
 
 pub(super) fn read_open(file: File, path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
@@ -122,5 +154,20 @@ mod tests {
         assert!(read(&folder.path().join("none"), 3).unwrap_err().is_missing());
         fs::write(&file, b"a\xff").unwrap();
         assert!(matches!(read_text(&file, 9), Err(ReadError::NotText { offset: 1, .. })));
+    }
+
+    #[test]
+    fn a_named_pipe_is_read_if_it_has_a_writer_and_refused_if_it_has_none() {
+        use rustix::fs::{CWD, FileType, mknodat};
+
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let refused = open_pipe(&pipe, Duration::from_millis(50)).unwrap_err().to_string();
+        assert!(refused.contains("no program wrote to it within"), "{refused}");
+        let its_pipe = pipe.clone();
+        let writer = std::thread::spawn(move || fs::write(its_pipe, "text").unwrap());
+        assert_eq!(read(&pipe, 9).unwrap(), b"text");
+        writer.join().unwrap();
     }
 }

@@ -74,7 +74,6 @@ pub(super) fn main(args: &CompareArgs) -> Exit {
         return folders::main(&args.folders, form);
     }
     let stop = Arc::new(Stop::default());
-    signals::listen(Arc::clone(&stop));
     match run(args, &SystemClock, &stop) {
         Ok(_) if stop.is_requested() => Exit::Interrupted,
         Err(_) if stop.is_requested() => {
@@ -85,7 +84,7 @@ pub(super) fn main(args: &CompareArgs) -> Exit {
     }
 }
 
-fn run(args: &CompareArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, CompareError> {
+fn run(args: &CompareArgs, clock: &dyn Clock, stop: &Arc<Stop>) -> Result<Exit, CompareError> {
     let [a, b] = args.target.as_slice() else {
         return Err(CompareError::Targets(args.target.len()));
     };
@@ -100,6 +99,8 @@ fn run(args: &CompareArgs, clock: &dyn Clock, stop: &Stop) -> Result<Exit, Compa
     let resolve = |target| args.access.resolve(target, None, &COMPARE_VARIABLES);
     let [a, b] =
         [Side { written: a, target: resolve(a)? }, Side { written: b, target: resolve(b)? }];
+    // Until here a signal ends the process at once. It may wait for a pipe, and nothing is started yet.
+    signals::listen(Arc::clone(stop));
     for hint in [&a, &b].into_iter().flat_map(|side| hints::before(&side.target)) {
         say(format_args!("note      {hint}"));
     }

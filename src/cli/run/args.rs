@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,7 +23,8 @@ use crate::harness::scenario::spec::Scenario;
 #[command(
     after_help = "Exit codes: 0 every objective met, or none asked; 1 failed check; 2 usage; 3 cannot tell if an \
 objective is met; 4 nothing can be said (rate not reached, requests not sent, median unknown; with --strict: any \
-disturbance); 5 objective missed; 130 interrupted."
+disturbance); 5 objective missed; 130 interrupted. With --find-max: 0 the highest rate lies between two rates; 1 wrong \
+answers; 2 usage; 3 one of the two is not known; 4 nothing can be said; 130 interrupted."
 )]
 pub(crate) struct RunArgs {
     /// Scenario: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a .toml file of
@@ -97,6 +99,12 @@ pub(crate) struct RunArgs {
     pub(super) bounds: Bounds,
     #[command(flatten)]
     pub(super) pacing: PacingArgs,
+    /// Largest number of attempts: the run is repeated until each --slo is met or missed (without --slo: until the
+    /// p50 and the p99 are measured), and the first run that decides is reported [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20), env = "MINTBENCH_RUN_ATTEMPTS")]
+    pub(super) attempts: Option<u32>,
+    #[command(flatten)]
+    pub(super) search: SearchArgs,
     /// Length of the pacing test before the load, which sends no requests; 0s for no test
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration, env = "MINTBENCH_RUN_PACER_TEST")]
     pub(super) pacer_test: Duration,
@@ -143,6 +151,52 @@ pub(crate) struct RunArgs {
     pub(super) access: TargetArgs,
 }
 
+/// Flags of the search for the highest rate.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct SearchArgs {
+    /// Search the highest rate that meets every --slo, from --rate on (default 500), in levels of --duration
+    /// (default 10s); --attempts is how often a rate is measured of which nobody can tell (default 3)
+    #[arg(long, env = "MINTBENCH_RUN_FIND_MAX")]
+    pub(super) find_max: bool,
+    /// Largest distance of the rates around the limit, in per cent of the lower one
+    #[arg(
+        long = "find-max-within",
+        value_name = "PERCENT",
+        default_value = "5%",
+        requires = "find_max",
+        env = "MINTBENCH_RUN_FIND_MAX_WITHIN"
+    )]
+    pub(super) within: Within,
+    /// Largest rate that --find-max may try
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1_000_000.0,
+        requires = "find_max",
+        env = "MINTBENCH_RUN_RATE_MAX"
+    )]
+    pub(super) rate_max: f64,
+}
+
+/// Distance of two rates as a share of the lower one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Within(pub(super) f64);
+
+/// Error: a text is not a distance of two rates.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is out of range; use 0.5% to 100%")]
+pub(super) struct WithinError(String);
+
+impl FromStr for Within {
+    type Err = WithinError;
+
+    fn from_str(text: &str) -> Result<Self, WithinError> {
+        let percent = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>();
+        let percent = percent.ok().filter(|percent| (0.5..=100.0).contains(percent));
+        percent.map(|percent| Self(percent / 100.0)).ok_or_else(|| WithinError(text.to_owned()))
+    }
+}
+
 /// Flags about the pace of the requests.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct PacingArgs {
@@ -150,6 +204,21 @@ pub(super) struct PacingArgs {
     #[arg(long, env = "MINTBENCH_RUN_NO_PAUSE")]
     no_pause: bool,
 }
+
+impl RunArgs {
+    /// Returns the largest number of attempts.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts.unwrap_or(1)
+    }
+
+    /// Returns the rate of the flags, or the first rate of a search.
+    pub(super) fn first_rate(&self) -> Option<f64> {
+        self.rate.or(self.search.find_max.then_some(FIND_MAX_RATE))
+    }
+}
+
+/// Default first rate of a search, which any server bears.
+const FIND_MAX_RATE: f64 = 500.0;
 
 impl PacingArgs {
     /// Returns when the schedule may pause.

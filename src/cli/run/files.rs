@@ -44,6 +44,11 @@ pub(super) struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// Returns true if a file is named.
+    pub(super) const fn is_given(&self) -> bool {
+        self.json.is_some() || self.csv.is_some() || self.markdown.is_some()
+    }
+
     fn exports(&self) -> Exports<'_> {
         let label = Label { commit: self.commit.clone(), branch: self.branch.clone() };
         let (json, csv) = (self.json.as_deref(), self.csv.as_deref());

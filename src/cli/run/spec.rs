@@ -16,13 +16,26 @@ pub(super) enum FlagError {
     Alg,
     #[error("`{scenario}` does not use --{flag}; leave it out")]
     Ignored { scenario: Scenario, flag: &'static str },
+    #[error("--find-max needs an objective; add one like --slo 'p99<5ms'")]
+    NoObjective,
+    #[error(
+        "`{0}` is no load that can be repeated at other rates; --find-max needs one phase with one rate and keys that return, like steady"
+    )]
+    NotRepeatable(Scenario),
+    #[error("--{0} is of no use with --find-max; leave it out")]
+    NotSearched(&'static str),
     #[error("--requests and --duration both say when the run ends; leave one out")]
     Ends,
     #[error(
-        "--requests {requests} take {} at this rate, and a run takes 100ms to 24h; change --requests or --rate",
-        humantime::format_duration(*.length)
+        "--requests {requests} take {} at this rate, and a run takes 100ms at least; use --requests {enough} or more, or lower --rate",
+        shown(*.length)
     )]
-    Requests { requests: u64, length: Duration },
+    FewRequests { requests: u64, length: Duration, enough: u64 },
+    #[error(
+        "--requests {requests} take {} at this rate, and a run takes 24h at most; lower --requests, or raise --rate",
+        shown(*.length)
+    )]
+    ManyRequests { requests: u64, length: Duration },
     #[error(
         "--{flag} says nothing of the phases of `{scenario}`; write it into a file of your own: {}",
         own_file(scenario)
@@ -34,6 +47,21 @@ pub(super) enum FlagError {
     Target(#[from] TargetError),
     #[error("--target and the URL as the first argument are two targets; leave one out")]
     Targets,
+}
+
+/// Warm-up of each level of a search, if the user names none: the target is warm from the level before.
+const FIND_MAX_WARMUP: Duration = Duration::from_secs(1);
+/// Number of answers that are verified after each level, at most.
+const FIND_MAX_SAMPLES: usize = 100;
+
+/// Formats a length in whole milliseconds, or in whole seconds from a minute on.
+fn shown(length: Duration) -> humantime::FormattedDuration {
+    let whole = if length < Duration::from_mins(1) {
+        Duration::from_millis(u64::from(length.subsec_millis()) + 1000 * length.as_secs())
+    } else {
+        Duration::from_secs(length.as_secs())
+    };
+    humantime::format_duration(whole)
 }
 
 /// Returns the way to a scenario file that the user can edit.
@@ -94,6 +122,7 @@ impl RunArgs {
         let mut spec = RunSpec::read(scenario)?;
         self.check_ignored(&spec)?;
         self.check_phased(&spec)?;
+        self.check_find_max(&spec)?;
         if self.requests.is_some() && self.duration.is_some() {
             return Err(FlagError::Ends);
         }
@@ -101,8 +130,9 @@ impl RunArgs {
             spec = spec.against(target.url.address);
         }
         let spec = self.shaped(spec);
+        let finding = self.search.find_max;
         Ok(RunSpec {
-            warmup: self.warmup.unwrap_or(spec.warmup),
+            warmup: self.warmup.unwrap_or(if finding { FIND_MAX_WARMUP } else { spec.warmup }),
             herd: spec.herd.map(|herd| self.herd(herd)),
             changes: spec.changes.map(|changes| self.changes(changes)).transpose()?,
             objectives: [self.slo.clone(), spec.objectives].concat(),
@@ -117,17 +147,40 @@ impl RunArgs {
             timeout: self.timeout,
             bounds: self.bounds,
             pausing: self.pacing.pausing(),
-            pacer_test: self.pacer_test,
-            samples: self.samples,
+            pacer_test: if finding { Duration::ZERO } else { self.pacer_test },
+            samples: if finding { self.samples.min(FIND_MAX_SAMPLES) } else { self.samples },
             errors_max: self.max_errors.unwrap_or(spec.errors_max),
             seed: self.seed,
             ..spec
         })
     }
 
+    /// Refuses a search without an objective, of a load that cannot be repeated at other rates, and flags that it
+    /// does not use.
+    fn check_find_max(&self, spec: &RunSpec) -> Result<(), FlagError> {
+        if !self.search.find_max {
+            return Ok(());
+        }
+        if self.slo.is_empty() && spec.objectives.is_empty() {
+            return Err(FlagError::NoObjective);
+        }
+        if spec.constant_rate().is_none() || spec.needs_broker() {
+            return Err(FlagError::NotRepeatable(spec.scenario.clone()));
+        }
+        let flags = [
+            ("requests", self.requests.is_some()),
+            ("metrics", self.metrics.is_some()),
+            ("out-json, --out-csv or --out-markdown", self.outputs.is_given()),
+        ];
+        match flags.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(FlagError::NotSearched(flag)),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the run with the rate, the duration, the spacing and the speed of the flags.
     fn shaped(&self, mut spec: RunSpec) -> RunSpec {
-        if let Some(rate) = self.rate {
+        if let Some(rate) = self.first_rate() {
             spec = spec.at_rate(rate);
         }
         if let Some(duration) = self.duration {

@@ -1,6 +1,10 @@
-use super::*;
+use super::RunArgs;
+use super::finished::exit;
+use crate::cli::exit::Exit;
 use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::failure::Failure;
+use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::ruling::{Asked, Rule};
 use crate::harness::judge::undisturbed::Undisturbed;
 use crate::harness::judge::validity::Reason;
 use crate::harness::nanos::Nanos;
@@ -12,6 +16,8 @@ use crate::harness::record::recorder::tests::ended;
 use crate::harness::record::tally::Tally;
 use crate::harness::record::witness::{Neighbourhood, WitnessLog};
 use crate::harness::scenario::objective::Objective;
+use crate::harness::scenario::spec::{ProcessLimits, Resolved};
+use crate::harness::stats::intervals::Chance;
 use clap::{Args as _, FromArgMatches as _};
 use std::sync::mpsc::channel;
 
@@ -75,7 +81,10 @@ fn a_failed_check_wins_over_an_invalid_run_that_over_a_miss_and_that_over_what_n
         let objectives: Vec<Objective> = objectives.into_iter().cloned().collect();
         let outcome = outcome(failures, reasons);
         for rule in [Rule::Bounds, Rule::Strict] {
-            assert_eq!(exit(&outcome, Asked { rule, objectives: &objectives }), expected);
+            assert_eq!(
+                exit(&outcome, Asked { rule, chance: Chance::USUAL, objectives: &objectives }),
+                expected
+            );
         }
     }
 }
@@ -91,14 +100,14 @@ fn a_disturbance_takes_the_answer_away_by_the_strict_rule_only() {
         (Rule::Strict, &missed, Exit::Invalid),
     ] {
         let outcome = outcome(Vec::new(), disturbed());
-        assert_eq!(exit(&outcome, Asked { rule, objectives }), expected);
+        assert_eq!(exit(&outcome, Asked { rule, chance: Chance::USUAL, objectives }), expected);
     }
 }
 
 #[test]
 fn nobody_can_tell_an_objective_of_a_class_that_was_not_seen() {
     let objective = "miss.p99<1h".parse().unwrap();
-    let asked = Asked { rule: Rule::Bounds, objectives: &[objective] };
+    let asked = Asked { rule: Rule::Bounds, chance: Chance::USUAL, objectives: &[objective] };
     assert_eq!(exit(&outcome(Vec::new(), Vec::new()), asked), Exit::Inconclusive);
 }
 

@@ -9,6 +9,7 @@ pub mod compare_targets;
 pub mod count;
 pub mod doctor;
 pub mod extra;
+pub mod find_max;
 pub mod gate;
 pub mod host;
 pub mod metric;

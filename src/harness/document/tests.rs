@@ -10,17 +10,18 @@ use schemars::transform::RecursiveTransform;
 use serde_json::{Map, Value, json};
 
 use super::percentiles::Standing;
-use super::{compare, compare_targets, count, doctor, gate, plan, run};
+use super::{compare, compare_targets, count, doctor, find_max, gate, plan, run};
 
 /// Writes the schemas instead of comparing them, where it is set.
 const WRITE: &str = "MINTBENCH_WRITE_SCHEMAS";
 
 /// The files and their contents.
-fn schemas() -> [(&'static str, Value); 7] {
+fn schemas() -> [(&'static str, Value); 8] {
     [
         ("compare-1.json", schema::<compare::Comparison>(compare::SCHEMA, Numbers::NotNegative)),
         ("count-1.json", schema::<count::Count>(count::SCHEMA, Numbers::Any)),
         ("doctor-1.json", schema::<doctor::Doctor>(doctor::SCHEMA, Numbers::NotNegative)),
+        ("find-max-1.json", schema::<find_max::FindMax>(find_max::SCHEMA, Numbers::NotNegative)),
         ("gate-1.json", schema::<gate::Gate>(gate::SCHEMA, Numbers::Any)),
         ("plan-1.json", schema::<plan::Plan>(plan::SCHEMA, Numbers::Any)),
         ("run-2.json", schema::<run::Run>(run::SCHEMA, Numbers::NotNegative)),

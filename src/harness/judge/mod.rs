@@ -1,8 +1,10 @@
 //! Judgement of the records: checks of the answers, steady state, validity and objectives.
 
+pub(crate) mod advice;
 pub mod changes;
 pub mod checks;
 pub mod conditions;
+pub mod decision;
 pub mod failure;
 pub mod gap_fit;
 pub mod ledger;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::advice::Controls;
 use crate::base::clock::{readable, readable_us};
 use crate::harness::dialect::outcome::Status;
 use crate::harness::judge::outcome::Outcome;
@@ -25,7 +26,8 @@ pub(crate) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
         broker(outcome),
         timeouts(plan, outcome),
     ];
-    own.into_iter().flatten().collect()
+    let controls = Controls::of(plan);
+    own.into_iter().flatten().map(|note| controls.advise(&note)).collect()
 }
 
 fn counters(broker: Option<&Counted>) -> Option<String> {
@@ -97,6 +99,7 @@ fn pacer(outcome: &Outcome) -> Option<String> {
 
 fn steadiness(outcome: &Outcome) -> Option<String> {
     match outcome.conditions.steady {
+        SteadyState::TooShort { .. } if outcome.good.response.is_empty() => none_good(outcome),
         SteadyState::TooShort { seconds } => Some(format!(
             "{seconds} s are too short to tell whether there was a steady state; at least 20 s are needed, and 60 s to call a drift a disturbance"
         )),
@@ -112,6 +115,16 @@ fn steadiness(outcome: &Outcome) -> Option<String> {
         | SteadyState::Steady { .. }
         | SteadyState::Drifting { decided: true, .. } => None,
     }
+}
+
+/// Names the failures of a run without a good answer.
+fn none_good(outcome: &Outcome) -> Option<String> {
+    let failed = outcome.all.response.len();
+    let (cause, count) = outcome.measured.tally.causes.iter().max_by_key(|(_, count)| **count)?;
+    let most = if *count == failed { String::new() } else { format!("{count} x ") };
+    Some(format!(
+        "all {failed} requests failed ({most}{cause}): the times are those of failures, and nobody can tell whether there was a steady state"
+    ))
 }
 
 /// Lateness of the broker's probe does not make the run invalid, because a busy broker makes its own

@@ -4,6 +4,7 @@ use super::outcome::Outcome;
 use super::standing::Standing;
 use super::validity::Reason;
 use crate::harness::scenario::objective::Objective;
+use crate::harness::stats::intervals::Chance;
 
 /// Rule by which a run is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Rule {
 pub struct Asked<'a> {
     /// The rule.
     pub rule: Rule,
+    /// Largest probability that chance alone makes a verdict by bounds wrong.
+    pub chance: Chance,
     /// The objectives.
     pub objectives: &'a [Objective],
 }

@@ -10,7 +10,8 @@ use crate::base::clock::readable_us;
 use crate::base::files;
 use crate::base::printable;
 use crate::harness::document::percentiles::{Percentiles, ResponsePercentiles};
-use crate::harness::document::run::{Run, Slo};
+use crate::harness::document::run::Run;
+use crate::harness::document::run::slo::Slo;
 
 /// Writes a run as Markdown.
 ///

@@ -37,8 +37,26 @@ pub const BLOCKS_MIN: usize = 20;
 pub const BLOCKS_MAX: usize = 40;
 /// Maximum lag-1 correlation of the blocks. Above it, the blocks are shorter than the correlation time.
 const CORRELATION_MAX: f64 = 0.3;
-/// Upper quantile of a two-sided 95 % interval.
-const CONFIDENCE_UPPER: f64 = 0.975;
+/// Largest probability that chance alone puts the truth beyond one end of an interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Chance(f64);
+
+impl Chance {
+    /// Probability at one end of a 95 % interval.
+    pub const USUAL: Self = Self(0.025);
+
+    /// Returns the probability for one of several statements, so that all of them together are wrong no more often
+    /// than one statement by itself (C. E. Bonferroni, 1936).
+    #[must_use]
+    pub fn of_one_in(self, statements: u32) -> Self {
+        Self(self.0 / f64::from(statements.max(1)))
+    }
+
+    /// Returns the probability, 0 to 1.
+    pub const fn probability(self) -> f64 {
+        self.0
+    }
+}
 
 /// Returns the 95 % interval of quantile `p` (0 to 1), in the unit of the values.
 ///
@@ -49,6 +67,18 @@ const CONFIDENCE_UPPER: f64 = 0.975;
 /// Returns [`TooShort`] when the run cannot support an interval.
 pub fn quantile_interval(intervals: &[Counts], p: f64) -> Result<(u64, u64), TooShort> {
     Stretches::new(intervals).quantile_interval(p)
+}
+
+/// Returns the same as [`quantile_interval`], with this chance at each end.
+///
+/// # Errors
+/// Returns [`TooShort`] when the run cannot support an interval.
+pub fn quantile_interval_at(
+    intervals: &[Counts],
+    p: f64,
+    chance: Chance,
+) -> Result<(u64, u64), TooShort> {
+    Stretches::new(intervals).interval_of_blocks(p, BLOCKS_MIN, chance)
 }
 
 /// Returns the same as [`quantile_interval`], but accepts as few as `blocks_min` blocks (at least 2),
@@ -63,7 +93,7 @@ pub fn interval_of_blocks(
     p: f64,
     blocks_min: usize,
 ) -> Result<(u64, u64), TooShort> {
-    Stretches::new(intervals).interval_of_blocks(p, blocks_min)
+    Stretches::new(intervals).interval_of_blocks(p, blocks_min, Chance::USUAL)
 }
 
 /// Stretches of time with their samples merged once, for computing many quantiles.
@@ -90,11 +120,16 @@ impl<'a> Stretches<'a> {
     /// # Errors
     /// Returns [`TooShort`] when the run cannot support an interval.
     pub fn quantile_interval(&self, p: f64) -> Result<(u64, u64), TooShort> {
-        self.interval_of_blocks(p, BLOCKS_MIN)
+        self.interval_of_blocks(p, BLOCKS_MIN, Chance::USUAL)
     }
 
-    /// Returns the same as the function [`interval_of_blocks`].
-    fn interval_of_blocks(&self, p: f64, blocks_min: usize) -> Result<(u64, u64), TooShort> {
+    /// Returns the same as the function [`interval_of_blocks`], with this chance at each end.
+    fn interval_of_blocks(
+        &self,
+        p: f64,
+        blocks_min: usize,
+        chance: Chance,
+    ) -> Result<(u64, u64), TooShort> {
         let Self { intervals, merged } = self;
         let quantile = merged.quantile(p);
         let mut group = intervals.len().div_ceil(BLOCKS_MAX).max(1);
@@ -113,7 +148,8 @@ impl<'a> Stretches<'a> {
                     inflation.max(self::inflation(&blocks, nearer, merged.total))
                 });
                 let error = inflation * binomial_error(p, merged.total);
-                return merged.interval(p, student_t(float(blocks.len() as u64) - 1.0) * error);
+                let freedom = float(blocks.len() as u64) - 1.0;
+                return merged.interval(p, student_t(freedom, chance) * error);
             }
             correlation = Some(now);
             group *= 2;
@@ -174,8 +210,8 @@ fn binomial_error(p: f64, total: u64) -> f64 {
     (p * (1.0 - p) / float(total.max(1))).sqrt()
 }
 
-fn student_t(freedom: f64) -> f64 {
-    StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(CONFIDENCE_UPPER))
+fn student_t(freedom: f64, Chance(chance): Chance) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom).map_or(f64::INFINITY, |t| t.inverse_cdf(1.0 - chance))
 }
 
 fn lag_one_correlation(blocks: &[Block]) -> f64 {
@@ -287,6 +323,17 @@ mod tests {
         assert_eq!(quantile_interval(&vec![second; 19], P), Err(TooShort::Blocks(19)));
         let rare = vec![vec![(10, 1)]; 25];
         assert_eq!(quantile_interval(&rare, P), Err(TooShort::Samples(25)));
+    }
+
+    #[test]
+    fn a_smaller_chance_makes_a_wider_interval() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let blocks: Vec<Counts> =
+            (0..30).map(|_| counted((0..300).map(|_| exponential(&mut rng, 1e6)))).collect();
+        let at = |chance| quantile_interval_at(&blocks, 0.9, chance).unwrap();
+        let (usual, shared) = (at(Chance::USUAL), at(Chance::USUAL.of_one_in(5)));
+        assert_eq!(usual, quantile_interval(&blocks, 0.9).unwrap());
+        assert!(shared.0 < usual.0 && usual.1 < shared.1, "{usual:?} {shared:?}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! `run.json`: the result of a run, or of a merge of runs.
 
+pub mod attempts;
 pub mod broker;
 pub mod changes;
 pub mod classes;
 pub mod load;
 pub mod merged;
 pub mod phases;
+pub mod slo;
 pub mod undisturbed;
 pub mod validity;
 
@@ -14,12 +16,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::attempts::Attempts;
 use self::broker::{Broker, Verified};
 use self::changes::{Changes, Churn, Outage, Rotation};
 use self::classes::{ClassResult, Whole};
 use self::load::Load;
 use self::merged::{Merged, Part};
 use self::phases::Phase;
+use self::slo::Slo;
 use self::undisturbed::Undisturbed;
 use self::validity::Validity;
 use super::extra::Extra;
@@ -114,6 +118,11 @@ pub struct Run {
     /// Notes for the reader of the numbers that do not make the run invalid.
     #[schemars(inner(length(min = 1)))]
     pub notes: Vec<String>,
+    /// Attempts of a run that was repeated until it decided what was asked; absent for other runs and for merged
+    /// results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Attempts")]
+    pub attempts: Option<Attempts>,
     /// Origin of a merged result; absent for a run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Merged")]
@@ -149,28 +158,6 @@ pub struct Checks {
     /// The checks that failed.
     #[schemars(inner(length(min = 1)))]
     pub failures: Vec<String>,
-    /// Fields of later versions.
-    #[serde(flatten)]
-    pub extra: Extra,
-}
-
-/// An objective and its verdict.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct Slo {
-    /// The objective, like `p99<2ms`.
-    pub objective: String,
-    /// The phase that the objective is about; null for the whole measured part.
-    #[serde(default)]
-    pub phase: Option<String>,
-    /// The percentile, with failed requests as the slowest; null where it is a failed request, or where there
-    /// are too few answers. It is the upper bound.
-    pub measured_us: Option<f64>,
-    /// The lower bound of the percentile; null where it is a failed request, where there are too few answers, and
-    /// where it is not known. Absent in files of earlier versions.
-    #[serde(default)]
-    pub lower_us: Option<f64>,
-    /// True if the objective was met, false if it was missed, null where nobody can tell.
-    pub met: Option<bool>,
     /// Fields of later versions.
     #[serde(flatten)]
     pub extra: Extra,

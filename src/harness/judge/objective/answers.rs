@@ -106,7 +106,7 @@ pub(super) fn cover(objective: &Objective, class: Class) -> Cover {
     clippy::cast_sign_loss,
     reason = "it is positive, and a cast beyond u64 saturates"
 )]
-pub(super) fn answers_min(quantile: f64) -> u64 {
+pub fn answers_min(quantile: f64) -> u64 {
     let beyond = 1.0 - quantile;
     if beyond > 0.0 { (BEYOND_MIN / beyond * (1.0 - ROUNDING)).ceil() as u64 } else { 1 }
 }

@@ -13,11 +13,7 @@ use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::binomial::Trials;
 use crate::harness::stats::dispersion::index_of_dispersion;
 use crate::harness::stats::float::float;
-use crate::harness::stats::intervals::{Counts, quantile_interval};
-
-/// Largest probability that chance alone puts an answer's percentile on the other side of the limit: one end of a
-/// 95 % interval.
-const CHANCE: f64 = 0.025;
+use crate::harness::stats::intervals::{Chance, Counts, quantile_interval_at};
 
 /// One of the two bounds of the response times, over all answers and over time.
 #[derive(Clone, Debug)]
@@ -78,18 +74,22 @@ pub fn over_time(objective: &Objective, blocks: &Blocks, classes: &[Class]) -> V
 
 impl AnswersOverTime {
     /// Returns true if chance alone does not explain that the percentile is within the limit.
-    fn is_within(&self, objective: &Objective) -> bool {
-        match quantile_interval(&self.blocks, objective.quantile()) {
+    fn is_within(&self, objective: &Objective, chance: Chance) -> bool {
+        match quantile_interval_at(&self.blocks, objective.quantile(), chance) {
             Ok((_, high)) => objective.allows(Nanos::new(high)),
-            Err(_) => self.trials(objective).at_most(1.0 - objective.quantile()) <= CHANCE,
+            Err(_) => {
+                self.trials(objective).at_most(1.0 - objective.quantile()) <= chance.probability()
+            }
         }
     }
 
     /// Returns true if chance alone does not explain that the percentile is beyond the limit.
-    fn is_beyond(&self, objective: &Objective) -> bool {
-        match quantile_interval(&self.blocks, objective.quantile()) {
+    fn is_beyond(&self, objective: &Objective, chance: Chance) -> bool {
+        match quantile_interval_at(&self.blocks, objective.quantile(), chance) {
             Ok((low, _)) => !objective.allows(Nanos::new(low)),
-            Err(_) => self.trials(objective).at_least(1.0 - objective.quantile()) <= CHANCE,
+            Err(_) => {
+                self.trials(objective).at_least(1.0 - objective.quantile()) <= chance.probability()
+            }
         }
     }
 
@@ -107,16 +107,17 @@ impl AnswersOverTime {
 }
 
 impl Judgement {
-    /// Judges answers by both bounds of their response times.
+    /// Judges answers by both bounds of their response times. A verdict other than "cannot tell" is wrong by chance
+    /// with at most this probability.
     ///
     /// A percentile needs ten answers beyond it to meet an objective. The maximum is a figure of this run: it has no
     /// sampling interval.
-    pub fn by_bounds(objective: &Objective, answers: &BoundedAnswers) -> Self {
+    pub fn by_bounds(objective: &Objective, answers: &BoundedAnswers, chance: Chance) -> Self {
         let BoundedAnswers { upper, lower } = answers;
         let quantile = objective.quantile();
         let (count, count_min) = (upper.answers.count(), answers_min(quantile));
         let (is_met, is_missed) = if quantile < 1.0 {
-            (upper.is_within(objective), lower.is_beyond(objective))
+            (upper.is_within(objective, chance), lower.is_beyond(objective, chance))
         } else {
             (upper.answers.over(objective) == 0, lower.answers.over(objective) > 0)
         };
@@ -136,6 +137,7 @@ impl Judgement {
 mod tests {
     use super::*;
     use crate::harness::record::intervals::histogram;
+    use crate::harness::stats::intervals::quantile_interval;
     use proptest::prelude::*;
     use rand::rngs::StdRng;
     use rand::{RngExt, SeedableRng};
@@ -151,7 +153,7 @@ mod tests {
 
     fn judge(objective: &str, lower: &[Counts], upper: &[Counts]) -> Verdict {
         let answers = BoundedAnswers { upper: bound(upper, 0), lower: bound(lower, 0) };
-        Judgement::by_bounds(&objective.parse().unwrap(), &answers).verdict
+        Judgement::by_bounds(&objective.parse().unwrap(), &answers, Chance::USUAL).verdict
     }
 
     fn constant(ns: u64, seconds: usize) -> Vec<Counts> {
@@ -176,7 +178,8 @@ mod tests {
         let with = |failed| {
             let of = || bound(&[vec![(1_000, 9_800)]], failed);
             let answers = BoundedAnswers { upper: of(), lower: of() };
-            let judged = |text: &str| Judgement::by_bounds(&text.parse().unwrap(), &answers);
+            let judged =
+                |text: &str| Judgement::by_bounds(&text.parse().unwrap(), &answers, Chance::USUAL);
             [judged("p98<1ms"), judged("p99<1h"), judged("max<1h")]
         };
         assert_eq!(
@@ -235,7 +238,7 @@ mod tests {
                 judge(objective, &sample, &sample) != Verdict::Inconclusive
             });
             let trials = Trials { count: float(TRIALS), successes: float(decided.count() as u64) };
-            let chance = trials.at_least(2.0 * CHANCE);
+            let chance = trials.at_least(2.0 * Chance::USUAL.probability());
             assert!(chance > 0.01, "{trials:?} of {seconds} s: {chance}");
         }
     }

@@ -4,19 +4,22 @@ mod answers;
 mod bounded;
 mod verdict;
 
-pub use self::answers::Answers;
+pub use self::answers::{Answers, answers_min};
 pub use self::bounded::{AnswersOverTime, BoundedAnswers, over_time};
 pub use self::verdict::{Judgement, Verdict};
 use super::outcome::Outcome;
-use super::ruling::Rule;
+use super::ruling::{Asked, Rule};
 use crate::harness::scenario::objective::Objective;
 
 impl Judgement {
-    /// Judges a run.
-    pub fn of_run(rule: Rule, objective: &Objective, outcome: &Outcome) -> Self {
-        match rule {
+    /// Judges an objective of a run.
+    pub fn of_run(asked: Asked<'_>, objective: &Objective, outcome: &Outcome) -> Self {
+        match asked.rule {
             Rule::Strict => Self::of(objective, &Answers::of_run(objective, &outcome.measured)),
-            Rule::Bounds => Self::by_bounds(objective, &BoundedAnswers::of_run(objective, outcome)),
+            Rule::Bounds => {
+                let answers = BoundedAnswers::of_run(objective, outcome);
+                Self::by_bounds(objective, &answers, asked.chance)
+            }
         }
     }
 }

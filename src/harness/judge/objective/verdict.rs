@@ -78,33 +78,35 @@ impl Judgement {
         (!are_close(lower_ns, upper_ns)).then_some((lower_ns, upper_ns))
     }
 
-    /// Writes why nobody can tell, and what to do.
-    fn undecided(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Returns why nobody can tell, for a verdict of this kind.
+    pub fn doubt(&self) -> String {
         let Self { measured_ns, count, count_min, .. } = self;
         if *count == 0 {
-            return f.write_str("cannot tell, no such answers");
+            return "cannot tell, no such answers".to_owned();
         }
         if count < count_min {
-            return write!(
-                f,
-                "cannot tell from {count} answers, {count_min} are needed; raise --duration or --rate"
-            );
+            return format!("cannot tell from {count} answers, {count_min} are needed");
         }
         match (self.apart(), measured_ns.map(readable)) {
             (Some((lower_ns, upper_ns)), _) => {
                 let [lower, upper] = [lower_ns, upper_ns].map(readable);
-                write!(
-                    f,
-                    "cannot tell, it lies between {lower} and {upper}; use a quieter machine or lower --rate"
-                )
+                format!("cannot tell, it lies between {lower} and {upper}")
             }
-            (None, Some(time)) => {
-                write!(f, "cannot tell, {time} is too close for {count} answers; raise --duration")
-            }
-            (None, None) => {
-                f.write_str("cannot tell, it may be a failed request; raise --duration")
-            }
+            (None, Some(time)) => format!("cannot tell, {time} is too close for {count} answers"),
+            (None, None) => "cannot tell, it may be a failed request".to_owned(),
         }
+    }
+
+    /// Writes why nobody can tell, and what to do.
+    fn undecided(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.doubt())?;
+        let advice = match self {
+            Self { count: 0, .. } => return Ok(()),
+            Self { count, count_min, .. } if count < count_min => "raise --duration or --rate",
+            _ if self.apart().is_some() => "use a quieter machine or lower --rate",
+            _ => "raise --duration",
+        };
+        write!(f, "; {advice}")
     }
 }
 

@@ -113,14 +113,43 @@ impl Folder {
         write().map_err(|source| FolderError::Write { path: path.clone(), source })
     }
 
+    /// Creates a folder within this one, for the files of another attempt.
+    ///
+    /// # Errors
+    /// Returns [`FolderError`] when the folder cannot be created.
+    pub(crate) fn next_attempt(&self) -> Result<Self, FolderError> {
+        Self::create(self.path().join(NEXT_ATTEMPT))
+    }
+
+    /// Replaces the files of this folder by those of another attempt.
+    ///
+    /// # Errors
+    /// Returns [`FolderError::Write`] when a file cannot be moved.
+    pub(crate) fn take_over(&self, other: &Self) -> Result<(), FolderError> {
+        self.clear();
+        for name in own().filter(|name| other.path().join(name).exists()) {
+            let path = self.path().join(&name);
+            let moved = fs::rename(other.path().join(&name), &path);
+            moved.map_err(|source| FolderError::Write { path, source })?;
+        }
+        Ok(())
+    }
+
     /// Removes the files of this run, for a run without a result.
     pub(crate) fn discard(self) {
-        // Remove only files of a run. The folder itself stays if it holds anything else.
+        self.clear();
+    }
+
+    /// Removes only files of a run. The folder itself stays if it holds anything else.
+    fn clear(&self) {
         for name in own() {
             let _ = fs::remove_file(self.path().join(name));
         }
     }
 }
+
+/// Name of the folder for the files of another attempt. It is left only by a process that was killed.
+const NEXT_ATTEMPT: &str = "next-attempt";
 
 /// Returns the names of all files of a result.
 fn own() -> impl Iterator<Item = String> {
@@ -149,6 +178,14 @@ mod tests {
         let window = Window { start: Nanos::ZERO, end: Nanos::new(1) };
         folder.logs().begin(window, UnixSeconds(0)).unwrap();
         assert!(Folder::create(parent.path().join("a")).is_err());
+        let next = folder.next_attempt().unwrap();
+        next.logs().begin(window, UnixSeconds(1)).unwrap();
+        folder.take_over(&next).unwrap();
+        drop(next);
+        let log = fs::read_to_string(parent.path().join("a/response.hlog")).unwrap();
+        assert!(
+            log.contains("#[StartTime: 1.000") && !parent.path().join("a/next-attempt").exists()
+        );
         folder.discard();
         assert!(!parent.path().join("a").exists());
     }

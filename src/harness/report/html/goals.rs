@@ -1,7 +1,8 @@
 //! The objectives of a run, as bounds in its charts.
 
 use crate::harness::class::Class;
-use crate::harness::document::run::{Run, Slo};
+use crate::harness::document::run::Run;
+use crate::harness::document::run::slo::Slo;
 use crate::harness::report::chart::Goal;
 use crate::harness::scenario::objective::Objective;
 

@@ -120,6 +120,7 @@ pub(crate) fn panels(run: &Run) -> Vec<Panel> {
         run.undisturbed.as_ref().map(|of| panel("Undisturbed time", of)),
         run.broker.as_ref().map(|broker| panel("Broker", broker)),
         run.interrupted.as_ref().map(|interrupted| panel("Interrupted", interrupted)),
+        run.attempts.as_ref().map(|attempts| panel("Attempts", attempts)),
         run.changes.as_ref().map(|changes| panel("Changes under load", changes)),
         run.churn.as_ref().map(|churn| panel("Churn", churn)),
         run.rotation.as_ref().map(|rotation| panel("Rotation", rotation)),

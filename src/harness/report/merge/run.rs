@@ -20,13 +20,14 @@ use crate::harness::document::run::changes::{Changes, Churn, ChurnCounts, Rotati
 use crate::harness::document::run::classes::ClassResult;
 use crate::harness::document::run::load::Load;
 use crate::harness::document::run::merged::{Merged, Part};
+use crate::harness::document::run::slo::Slo;
 use crate::harness::document::run::validity::Validity;
-use crate::harness::document::run::{Checks, Run, SCHEMA, Slo};
+use crate::harness::document::run::{Checks, Run, SCHEMA};
 use crate::harness::judge::objective::{Answers, Judgement};
 use crate::harness::record::intervals::histogram;
 use crate::harness::report::quantiles::{bounded, percentiles, tail};
 use crate::harness::scenario::objective::Objective;
-use crate::harness::stats::intervals::quantile_interval;
+use crate::harness::stats::intervals::{Chance, quantile_interval};
 
 /// Merged logs.
 pub(super) struct Logs<'a> {
@@ -73,6 +74,7 @@ pub(super) fn whole(pieces: &[Piece], parts: Vec<Part>, align: Align, logs: &Log
         notes: distinct(runs.iter().flat_map(|run| run.notes.iter().cloned())),
         // Phases have no logs of their own that could be added.
         undisturbed: None,
+        attempts: None,
         phases: Vec::new(),
         interrupted: None,
         merged: Some(Merged { align: align.as_str().to_owned(), partial, remarks }),
@@ -378,7 +380,8 @@ fn objectives(
     let judged = all.into_values().map(|slo| match slo.objective.parse::<Objective>() {
         Ok(objective) if slo.phase.is_none() => {
             let bounded = bounds.answers(&objective).filter(|_| !holds_failures(classes));
-            let judgement = bounded.map(|answers| Judgement::by_bounds(&objective, &answers));
+            let judgement =
+                bounded.map(|answers| Judgement::by_bounds(&objective, &answers, Chance::USUAL));
             let judgement =
                 judgement.unwrap_or_else(|| as_recorded(&objective, &bounds.upper, classes));
             Slo {

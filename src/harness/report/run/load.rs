@@ -62,7 +62,7 @@ pub(crate) fn of_leg(plan: &RunPlan) -> gate::Load {
 }
 
 /// Returns the spacing of the requests of a workload, and the rate per second if there is a single one.
-pub(in crate::harness::report) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
+pub(crate) fn arrivals(workload: &Workload) -> (&'static str, Option<f64>) {
     match workload.phases() {
         None => ("burst", None),
         Some(phases) => (spacing(phases), level(phases)),

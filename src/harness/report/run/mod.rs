@@ -13,12 +13,15 @@ use crate::base::clock::{UnixSeconds, us};
 use crate::harness::class::Class;
 use crate::harness::dialect::target::Target;
 use crate::harness::document::extra::Extra;
+use crate::harness::document::run::attempts::Attempts;
 use crate::harness::document::run::classes::{ClassResult, Whole};
 use crate::harness::document::run::load::Load;
-use crate::harness::document::run::{Checks, Interrupted, Run, SCHEMA, Slo};
+use crate::harness::document::run::slo::Slo;
+use crate::harness::document::run::{Checks, Interrupted, Run, SCHEMA};
+use crate::harness::judge::advice::Controls;
 use crate::harness::judge::objective::Judgement;
 use crate::harness::judge::outcome::Outcome;
-use crate::harness::judge::ruling::{Asked, Rule};
+use crate::harness::judge::ruling::Asked;
 use crate::harness::record::measured::Cut;
 use crate::harness::report::host::{build, host};
 use crate::harness::report::quantiles::{bounded, percentiles, tail};
@@ -45,6 +48,8 @@ pub(crate) struct Identity {
     pub(crate) serve_args: Vec<String>,
     /// Notes for the reader of the numbers.
     pub(crate) notes: Vec<String>,
+    /// Attempts of the command; none if only one was allowed.
+    pub(crate) attempts: Option<Attempts>,
 }
 
 /// Builds the document of a run.
@@ -71,7 +76,7 @@ pub(crate) fn document(
         build: build(),
         host: host(outcome.conditions.strain.steal_share),
         load,
-        validity: validity::validity(outcome, asked.rule),
+        validity: validity::validity(outcome, asked.rule, Controls::of(plan)),
         classes: classes(outcome),
         whole: Some(whole(outcome)),
         undisturbed: undisturbed::of(&outcome.undisturbed),
@@ -89,8 +94,9 @@ pub(crate) fn document(
             failures: outcome.failures.iter().map(ToString::to_string).collect(),
             extra: Extra::new(),
         },
-        slo: asked.objectives.iter().map(|of| judged(asked.rule, of, outcome)).collect(),
+        slo: judged(asked, outcome),
         notes: identity.notes,
+        attempts: identity.attempts,
         merged: None,
         parts: None,
         extra: Extra::new(),
@@ -125,18 +131,23 @@ fn classes(outcome: &Outcome) -> BTreeMap<Class, ClassResult> {
     seen.collect()
 }
 
-fn whole(outcome: &Outcome) -> Whole {
+/// Returns the bounds of the percentiles over all good answers.
+pub(crate) fn whole(outcome: &Outcome) -> Whole {
     Whole { count: outcome.judged().response.len(), response_us: bounded(&outcome.bounds()) }
 }
 
-fn judged(rule: Rule, objective: &Objective, outcome: &Outcome) -> Slo {
-    let judgement = Judgement::of_run(rule, objective, outcome);
-    Slo {
-        objective: objective.to_string(),
-        phase: objective.phase().map(str::to_owned),
-        measured_us: judgement.measured_ns.map(us),
-        lower_us: judgement.lower_ns.map(us),
-        met: judgement.verdict.met(),
-        extra: Extra::new(),
-    }
+/// Returns the verdicts on the objectives of a run.
+pub(crate) fn judged(asked: Asked<'_>, outcome: &Outcome) -> Vec<Slo> {
+    let one = |objective: &Objective| {
+        let judgement = Judgement::of_run(asked, objective, outcome);
+        Slo {
+            objective: objective.to_string(),
+            phase: objective.phase().map(str::to_owned),
+            measured_us: judgement.measured_ns.map(us),
+            lower_us: judgement.lower_ns.map(us),
+            met: judgement.verdict.met(),
+            extra: Extra::new(),
+        }
+    };
+    asked.objectives.iter().map(one).collect()
 }

@@ -5,26 +5,30 @@ use crate::harness::document::extra::Extra;
 use crate::harness::document::percentiles::Hiccup;
 use crate::harness::document::run::validity;
 use crate::harness::document::run::validity::{Gaps, Steady, Validity};
+use crate::harness::judge::advice::Controls;
 use crate::harness::judge::conditions::Conditions;
 use crate::harness::judge::gap_fit::GapFit;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::{Rule, Ruling};
 use crate::harness::judge::steady_state::SteadyState;
-use crate::harness::judge::validity::Usable;
+use crate::harness::judge::validity::{Reason, Usable};
 use crate::harness::record::self_report::SelfReport;
 use crate::harness::report::quantiles::{at, tail};
 
 /// Returns the validity of a run with its evidence.
-pub(super) fn validity(outcome: &Outcome, rule: Rule) -> Validity {
+pub(super) fn validity(outcome: &Outcome, rule: Rule, controls: Controls) -> Validity {
     let Conditions { strain, gap_fit, steady, hit_ratios, broker } = &outcome.conditions;
     let hiccup = &outcome.measured.hiccup;
     let ruling = Ruling::of(rule, outcome);
     let usable = Usable::of(&ruling.all()).names();
+    let told = |reasons: &[Reason]| {
+        reasons.iter().map(|reason| controls.advise(&reason.to_string())).collect()
+    };
     Validity {
         valid: ruling.reasons.is_empty(),
         usable: Some(usable.iter().map(ToString::to_string).collect()),
-        reasons: ruling.reasons.iter().map(ToString::to_string).collect(),
-        disturbances: ruling.disturbances.iter().map(ToString::to_string).collect(),
+        reasons: told(&ruling.reasons),
+        disturbances: told(&ruling.disturbances),
         lag_us: tail(&outcome.all.lag),
         notice_us: tail(&outcome.measured.notice),
         unsent: outcome.measured.tally.unsent,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hdrhistogram::Histogram;
 
-use super::error::StoredError;
+use super::error::{StoredError, absent};
 use super::log;
 use super::log::{Head, Interval, each};
 use crate::harness::class::Class;
@@ -58,7 +58,7 @@ impl Digest {
     /// Returns [`StoredError`], which names the file and its fault.
     pub(crate) fn read(folder: &Path) -> Result<Self, StoredError> {
         if !folder.join("response.hlog").exists() && !folder.join("run.json").exists() {
-            return Err(StoredError::Absent(folder.to_owned()));
+            return Err(absent(folder));
         }
         let series = |name: &str| TimeSeries::read(&folder.join(name));
         Ok(Self {

@@ -1,5 +1,6 @@
 //! Reasons why a stored result cannot be read.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::base::files::ReadError;
@@ -14,6 +15,12 @@ pub enum StoredError {
         path = .0.display()
     )]
     Absent(PathBuf),
+    /// The folder is empty.
+    #[error(
+        "`{path}` is empty: it has neither run.json nor response.hlog, because its run was killed before the load, or has not begun it; remove it, or use it for another run with --out",
+        path = .0.display()
+    )]
+    Empty(PathBuf),
     /// A line of a log is malformed.
     #[error("`{path}` is damaged in line {line}: {what}", path = path.display())]
     Log {
@@ -54,6 +61,16 @@ pub enum StoredError {
         /// Place and kind of the damage.
         source: serde_json::Error,
     },
+}
+
+/// Returns the error of a folder without a result.
+pub(super) fn absent(folder: &Path) -> StoredError {
+    let is_empty = fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none());
+    if is_empty {
+        StoredError::Empty(folder.to_owned())
+    } else {
+        StoredError::Absent(folder.to_owned())
+    }
 }
 
 /// Returns the error of a malformed line of a log.

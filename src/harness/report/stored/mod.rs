@@ -13,6 +13,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use self::error::StoredError;
+use self::error::absent;
 pub use self::log::Log;
 use crate::base::files;
 use crate::base::files::RESULT_BYTES_MAX;
@@ -41,7 +42,7 @@ impl Stored {
     pub fn read(path: &Path) -> Result<Self, StoredError> {
         let run = read_run(path)?;
         if run.is_none() && !path.join("response.hlog").exists() {
-            return Err(StoredError::Absent(path.to_owned()));
+            return Err(absent(path));
         }
         let log = |name: &str| Log::read(&path.join(name));
         Ok(Self {

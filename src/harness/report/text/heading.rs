@@ -39,6 +39,11 @@ impl Heading<'_> {
         )
     }
 
+    /// Returns true if the answers of the protocol hold a token that keys can verify.
+    pub(super) fn has_jwt(&self) -> bool {
+        self.target.dialect.protocol().has_jwt()
+    }
+
     /// Returns true if the run has several phases.
     pub(super) fn has_phases(&self) -> bool {
         self.plan.workload.phases().is_some_and(|phases| phases.phases.len() > 1)

@@ -3,7 +3,8 @@
 use super::layout::grid;
 use super::table::{head, intervals, or_dash, response_row, row};
 use crate::base::clock::readable_us;
-use crate::harness::document::run::{Run, Slo};
+use crate::harness::document::run::Run;
+use crate::harness::document::run::slo::Slo;
 
 /// Returns the merged percentiles, those of each part, the remarks and the validity.
 pub(crate) fn render(run: &Run) -> String {

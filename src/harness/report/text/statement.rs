@@ -8,7 +8,7 @@ use crate::harness::judge::ruling::Ruling;
 use crate::harness::judge::validity::{Headline, QUIETER};
 
 /// Formats a percentile for a table: `<1.04 ms` for an upper bound, `1.04 ms?` for one that nobody knows.
-pub(in crate::harness::report) fn cell(of: Option<Bounded>) -> String {
+pub(crate) fn cell(of: Option<Bounded>) -> String {
     let Some(of) = of else { return "-".to_owned() };
     let time = readable_us(of.value);
     match of.standing {

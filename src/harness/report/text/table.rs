@@ -5,12 +5,13 @@ use std::fmt::{Result, Write};
 
 pub(crate) use super::heading::Heading;
 use super::layout::grid;
-use super::{pauses, statement, undisturbed};
+use super::{attempts, pauses, statement, undisturbed};
 use crate::base::clock::readable_us;
 use crate::harness::class::Class;
 use crate::harness::document::percentiles::{Percentiles, ResponsePercentiles};
 use crate::harness::document::run::Run;
 use crate::harness::document::run::changes::{Changes, ChurnCounts, Outage, Rotation};
+use crate::harness::judge::advice::Controls;
 use crate::harness::judge::objective::Judgement;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::{Asked, Rule, Ruling};
@@ -31,7 +32,7 @@ pub(crate) fn render(
     let mut text = String::new();
     let ruling = Ruling::of(asked.rule, outcome);
     // Writing to a string cannot fail.
-    let _ = sentences(&mut text, run, outcome);
+    let _ = sentences(&mut text, heading, run, outcome);
     let _ = writeln!(text, "\n{}", heading.lines(outcome.duration));
     let _ = first_lines(&mut text, run, asked.rule, &ruling);
     let _ = writeln!(text, "{}", latencies(run, outcome));
@@ -39,7 +40,7 @@ pub(crate) fn render(
         let _ = writeln!(text, "{}", phases(run));
     }
     let _ = verdict(&mut text, run, outcome, (asked, &ruling));
-    text
+    Controls::of(heading.plan).advise(&text)
 }
 
 /// Names of the percentiles in tables.
@@ -189,7 +190,7 @@ fn of_rotation(rotation: &Rotation) -> String {
     )
 }
 
-fn sentences(text: &mut String, run: &Run, outcome: &Outcome) -> Result {
+fn sentences(text: &mut String, heading: &Heading<'_>, run: &Run, outcome: &Outcome) -> Result {
     let disturbances = &run.validity.disturbances;
     disturbances.iter().try_for_each(|reason| writeln!(text, "reason    {reason}"))?;
     run.notes.iter().try_for_each(|note| writeln!(text, "note      {note}"))?;
@@ -201,7 +202,11 @@ fn sentences(text: &mut String, run: &Run, outcome: &Outcome) -> Result {
     answers(text, run, outcome)?;
     broker(text, run)?;
     match run.verified.faults() {
-        None => writeln!(text, "verified  nothing: no keys to verify with (see --jwks)")?,
+        None if heading.has_jwt() => {
+            writeln!(text, "verified  nothing: no keys to verify with (see --jwks)")?;
+        }
+        // Nothing in these answers can be verified.
+        None => {}
         Some(faults) => {
             writeln!(text, "verified  {} answers, {faults} wrong", run.verified.sampled)?;
         }
@@ -229,12 +234,13 @@ fn verdict(
     undisturbed::line(run).map_or(Ok(()), |line| writeln!(text, "{line}"))?;
     for objective in asked.objectives {
         let phase = objective.phase().map_or_else(String::new, |phase| format!("{phase} "));
-        let judgement = Judgement::of_run(asked.rule, objective, outcome);
+        let judgement = Judgement::of_run(asked, objective, outcome);
         writeln!(text, "slo       {phase}{objective}: {judgement}")?;
     }
     for failure in &run.checks.failures {
         writeln!(text, "FAILED    {failure}")?;
     }
+    text.push_str(&attempts::lines(run.attempts.as_ref()));
     validity(text, ruling)
 }
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 pub(super) const RATE_MAX: f64 = 1e7;
 /// Maximum length of a run, of a phase and of a warm-up.
 pub(super) const DAY: Duration = Duration::from_hours(24);
+/// Minimum length of a phase.
+pub(crate) const LENGTH_MIN: Duration = Duration::from_millis(100);
 /// Length of a phase.
-pub(super) const DURATIONS: RangeInclusive<Duration> = Duration::from_millis(100)..=DAY;
+pub(super) const DURATIONS: RangeInclusive<Duration> = LENGTH_MIN..=DAY;
 /// Timeout of a request.
 pub(super) const TIMEOUTS: RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_hours(1);

@@ -12,7 +12,7 @@ mod resolve;
 mod run_spec;
 mod shortfall;
 
-pub(crate) use self::bounds::CHANGES_MAX;
+pub(crate) use self::bounds::{CHANGES_MAX, LENGTH_MIN};
 pub(crate) use self::catalog::{Scenario, UnknownScenario};
 pub(crate) use self::refusal::{ScenarioError, SpecError};
 pub(crate) use self::resolve::{ProcessLimits, Resolved};

@@ -218,7 +218,7 @@ impl RunSpec {
     }
 
     /// Returns true if the run needs our own broker, whose keys and counters are known.
-    pub(super) fn needs_broker(&self) -> bool {
+    pub(crate) fn needs_broker(&self) -> bool {
         self.herd.is_some()
             || self.changes.is_some()
             || self.has_outage()

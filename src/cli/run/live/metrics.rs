@@ -19,7 +19,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::live_text::Header;
+use super::text::Header;
 use crate::harness::machine::cores::{Cores, keep_off};
 use crate::harness::nanos::Nanos;
 use crate::harness::record::intervals::{IntervalSet, Latencies};
@@ -253,7 +253,7 @@ fn buckets(histogram: &Histogram<u64>) -> (f64, u64, Vec<(f64, u64)>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::live_text::tests::header;
+    use super::super::text::tests::header;
     use super::*;
     use crate::harness::record::intervals::histogram;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::live_text::{Header, Row, Tone, rows, time_left, title};
+use super::text::{Header, Row, Tone, rows, time_left, title};
 use crate::base::clock::readable;
 use crate::cli::terminal::Stream;
 use crate::harness::machine::cores::{Cores, keep_off};
@@ -168,7 +168,7 @@ pub(super) fn line(header: &Header, snapshot: &Snapshot) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::live_text::tests::{header, snapshot};
+    use super::super::text::tests::{header, snapshot};
     use super::*;
 
     #[test]
