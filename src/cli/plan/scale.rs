@@ -52,8 +52,8 @@ impl Scale {
     }
 
     const WHOLE: Self = Self {
-        duration: Duration::from_secs(10),
-        warmup: Duration::from_secs(4),
+        duration: Duration::from_secs(5),
+        warmup: Duration::from_secs(3),
         vms: 1000,
         hits: (1000.0, 1e6),
         mints: (50.0, 1e5),
