@@ -83,6 +83,7 @@ fn answers_by_exit_code(json: &Value, output: &Output) {
         "not-enough" => (5, said.contains(" not enough for ")),
         "never" => (5, said.starts_with("No number of nodes")),
         "out-of-reach" => (5, said.starts_with("No plan: no measured rate")),
+        "cannot-tell" => (3, said.starts_with("Cannot tell: ")),
         "unknown" => (4, said.starts_with("No plan: ")),
         other => panic!("{other}"),
     };
