@@ -78,7 +78,7 @@ impl<'a> Bench<'a> {
         let (start, rate_max) = self.scale.hits;
         let terms = self.args.terms(start, rate_max);
         search(terms, &mut |rate| {
-            let spec = self.steady_spec()?.at_rate(rate);
+            let spec = self.steady_at(rate)?;
             self.searched(&spec, &mut subject, "hits")
         })
     }
@@ -116,14 +116,19 @@ impl<'a> Bench<'a> {
     /// Starts a broker without tokens. Returns it with the definition of a run that asks only for new
     /// tokens.
     pub(super) fn cold(&self, rate: f64) -> Result<(RunSpec, Subject), MeasureError> {
-        let mut spec = self.spec(Scenario::Mint)?.at_rate(rate);
+        let mut spec = warmed(self.spec(Scenario::Mint)?, rate);
         spec.world.user_assigned = Some(self.mint_identities(&spec, rate));
         let subject = Subject::start(&self.resolve(&spec)?.plan, &self.alg(), self.stop)?;
         Ok((spec, subject))
     }
 
+    /// Returns the definition of a level that asks for the same keys again and again.
+    pub(super) fn steady_at(&self, rate: f64) -> Result<RunSpec, SpecError> {
+        Ok(warmed(self.steady_spec()?, rate))
+    }
+
     /// Returns the definition of a run that asks for the same keys again and again.
-    pub(super) fn steady_spec(&self) -> Result<RunSpec, SpecError> {
+    fn steady_spec(&self) -> Result<RunSpec, SpecError> {
         let connections = Some(self.scale.vms * CONNECTIONS_EACH);
         Ok(RunSpec { connections, ..self.spec(Scenario::Steady)? })
     }
@@ -218,6 +223,11 @@ impl<'a> Bench<'a> {
             None => Ok(outcome),
         }
     }
+}
+
+/// Returns a level at this rate, after a warm-up at half of it.
+fn warmed(spec: RunSpec, rate: f64) -> RunSpec {
+    RunSpec { warmup_rate: Some(rate / 2.0), ..spec.at_rate(rate) }
 }
 
 impl Bench<'_> {

@@ -37,6 +37,9 @@ const OTHER_FILES: f64 = 200.0;
 /// of a mix is not known well enough to check a model.
 const BRACKET_MAX: f64 = 1.5;
 
+/// Divisor of the highest rate of hits for the first rate of the mix, of which mints take a half.
+const MIX_START: f64 = 4.0;
+
 /// Side of the calibration, measured again at a rate that it has met.
 #[derive(Clone)]
 struct Again<'a> {
@@ -127,6 +130,7 @@ impl Bench<'_> {
         let mut of_hits = self.filled("hits again", &[])?;
         let mut subject = self.filled("a mix", &extra)?;
         let (start, rate_max) = self.scale.mix();
+        let start = again.hit.side.rate().map_or(start, |rate| start.max(rate / MIX_START));
         let mut levels = 0_usize;
         bracket(self.args.terms(start, rate_max), &mut |rate| {
             if levels.is_multiple_of(AGAIN_EVERY) {
@@ -134,7 +138,7 @@ impl Bench<'_> {
                 self.mints_again(&mut again.mint)?;
             }
             levels += 1;
-            let spec = self.steady_spec()?.at_rate(rate);
+            let spec = self.steady_at(rate)?;
             self.searched(&spec, &mut subject, "a mix")
         })
     }
@@ -223,7 +227,7 @@ impl Bench<'_> {
         again: &mut Again<'_>,
     ) -> Result<(), MeasureError> {
         let Some(reference) = again.reference else { return Ok(()) };
-        let spec = self.steady_spec()?.at_rate(reference.rate);
+        let spec = self.steady_at(reference.rate)?;
         self.again(&spec, subject, again)
     }
 

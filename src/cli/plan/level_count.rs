@@ -6,7 +6,7 @@ use crate::harness::plan::search::Terms;
 pub(super) const FILL: u64 = 1;
 /// Number of storms. They are short, and the speed of a shared machine changes by a third from one to
 /// the next.
-pub(super) const STORMS: usize = 5;
+pub(super) const STORMS: usize = 3;
 /// Number of levels of the mix between two repeats of the calibration.
 pub(super) const AGAIN_EVERY: usize = 5;
 

@@ -146,8 +146,7 @@ fn simulate(
     let at_least = nodes_needed(&low.question(args, fleet), watch)?;
     let at_most = nodes_needed(&high.question(args, fleet), watch)?;
     let range = NodesRange {
-        at_least: at_least
-            .map_or(likely, |least| likely.map_or(Some(least), |l| Some(l.min(least)))),
+        at_least: [at_least, likely].into_iter().flatten().min(),
         at_most: at_most.zip(likely).map(|(most, likely)| most.max(likely)),
     };
     Ok(Some(FleetAtCosts { costs, forecast, range }))
