@@ -68,7 +68,8 @@ fn a_number_of_nodes_is_enough_if_it_is_for_the_highest_costs() {
     let needed = forecast.nodes_needed.unwrap();
     let ends = (Some(needed - 1), Some(needed + 1));
     let given = |count: u64| {
-        let forecast = ask(&format!("{FLEET}count = {count}\n"));
+        let missed = if count < needed { vec!["too busy".to_owned()] } else { Vec::new() };
+        let forecast = Forecast { nodes: count, missed, ..forecast.clone() };
         answer(&forecast, ends, Some(count), &[])
     };
     assert_eq!(given(needed + 1).0, Answer::Sufficient);
