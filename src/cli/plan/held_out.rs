@@ -312,8 +312,11 @@ impl Left {
 fn decided(found: &Found) -> Result<f64, String> {
     let none = || "no measured rate of the mix is sure to meet the objective".to_owned();
     let met = found.met.as_ref().ok_or_else(none)?.rate;
-    let beyond = found.missed.as_ref().map_or(f64::INFINITY, |step| step.rate);
-    if beyond > BRACKET_MAX * met {
+    let highest = found.missed.as_ref().map(|step| step.rate);
+    let Some(beyond) = highest.or_else(|| found.undecided().reduce(f64::max)) else {
+        return Ok(met);
+    };
+    if highest.is_none() || beyond > BRACKET_MAX * met {
         return Err(format!(
             "the highest rate of the mix within the objective is {met:.0}/s or more, and nobody can tell up to {beyond:.0}/s"
         ));
@@ -342,5 +345,9 @@ mod tests {
         let wide = found(vec![level(1000.0, 1e6), between(1100.0), level(1600.0, 3e6)]);
         assert!(decided(&wide).unwrap_err().contains("nobody can tell up to 1600/s"));
         assert!(decided(&found(vec![between(1000.0)])).is_err());
+        let open = found(vec![level(1000.0, 1e6), between(1100.0)]);
+        assert!(decided(&open).unwrap_err().contains("nobody can tell up to 1100/s"));
+        // The largest rate that a plan tries, also by the model.
+        assert_eq!(decided(&found(vec![level(1000.0, 1e6)])), Ok(1000.0));
     }
 }

@@ -190,9 +190,11 @@ impl Level {
         self
     }
 
-    /// Returns the lower bound of the percentile, or the upper one if there is no lower bound.
+    /// Returns the lower bound of the percentile, or the upper one if there is no lower bound. Returns none
+    /// if the percentile is undefined.
     pub(crate) fn least_ns(&self) -> Option<f64> {
-        self.lower_ns.or(self.upper_ns)
+        let upper_ns = self.upper_ns?;
+        Some(self.lower_ns.unwrap_or(upper_ns))
     }
 
     /// Returns true if the level was stopped early because its queue grew. Its only results are the
