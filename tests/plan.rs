@@ -83,6 +83,7 @@ fn answers_by_exit_code(json: &Value, output: &Output) {
         "not-enough" => (5, said.contains(" not enough for ")),
         "never" => (5, said.starts_with("No number of nodes")),
         "out-of-reach" => (5, said.starts_with("No plan: no measured rate")),
+        "cannot-tell" => (3, said.starts_with("Cannot tell: ")),
         "unknown" => (4, said.starts_with("No plan: ")),
         other => panic!("{other}"),
     };
@@ -121,11 +122,18 @@ fn a_plan_measures_simulates_and_checks_itself() {
     }
     let mint_us = json["mint"]["cost"]["core_us"].as_f64().unwrap();
     assert!(mint_us > json["hit"]["cost"]["core_us"].as_f64().unwrap(), "a signature costs more");
+    let cost = |name: &str| json["costs"][name].as_f64().unwrap();
+    assert!(cost("low") < cost("likely") && cost("likely") < cost("high"), "{}", json["costs"]);
     let forecast = &json["forecast"];
     assert!((forecast["demand"]["requests_per_s"].as_f64().unwrap() - 200.0).abs() < 1.0);
     let storm = &forecast["storm"];
     assert_eq!(storm["gave_up_share"]["mean"], 0.0);
     let checked = json["held_out"]["compared"].as_array().unwrap();
+    for compared in checked {
+        let end = |index: usize| compared["interval"][index].as_f64().unwrap();
+        let predicted = compared["predicted"].as_f64().unwrap();
+        assert!(end(0) <= predicted && predicted <= end(1), "{compared}");
+    }
     let storm = checked.iter().find(|compared| compared["what"] == "p99 of a boot storm");
     let storm = storm.unwrap();
     assert!(
@@ -149,7 +157,11 @@ fn folders_are_planned_by_without_running_load() {
     answers_by_exit_code(&json, &output);
     assert_eq!(json["hit"]["levels"].as_array().unwrap().len(), 2);
     assert_eq!(json["mint"]["levels"][1]["rate"], 100.0);
-    assert!(json["forecast"]["nodes_needed"].as_u64().unwrap() >= 2);
+    let needed = json["forecast"]["nodes_needed"].as_u64().unwrap();
+    assert!(needed >= 2);
+    let end = |name: &str| json["nodes"][name].as_u64().unwrap();
+    assert!(end("at_least") <= needed && needed <= end("at_most"), "{}", json["nodes"]);
+    assert_eq!(json["costs"]["repeats"], 0);
     assert_eq!(json["held_out"]["compared"].as_array().unwrap().len(), 0);
     assert_eq!(validated(&fixture.plan(&args).stdout)["forecast"], json["forecast"], "seeded");
 

@@ -47,11 +47,12 @@ prints_the_secret "$root/examples/get_secret.sh" db-password
 prints_the_secret "$sdk/venv/bin/python" "$root/examples/get_secret.py" db-password
 prints_the_secret "$target/debug/examples/get_secret" db-password
 
-# Codes 4 and 5 are about the machine: it is too busy to measure, or too slow for the objective.
+# Codes 4 and 5 are about the machine: it is too busy to measure, or too slow for the objective. So is code 3 of a
+# plan: it is too disturbed to tell.
 runs() {
     local code=0
     timeout 300 "$mintbench" "$@" >out 2>err || code=$?
-    ((code == 0 || code == 4 || code == 5)) || fail "mintbench $* ended with $code: $(cat out err)"
+    ((code == 0 || code == 4 || code == 5)) || [[ $1 == plan && $code == 3 ]] || fail "mintbench $* ended with $code: $(cat out err)"
     echo "ok mintbench $*, exit code $code"
 }
 runs run "$root/examples/scenario.toml"

@@ -14,13 +14,14 @@ pub(super) const ALG: &str = "RS256";
 /// Forecast the cores that a fleet needs, and its latency in a boot storm
 ///
 /// Measures hits and then mints of a broker of its own, each up to the highest rate within the
-/// objective. Simulates the fleet with the measured costs. Then measures a mix and a storm that the
-/// model was not fitted to, and reports the error of the model. Takes about half an hour. See
-/// docs/planning.md.
+/// objective. Measures a mix and storms that the model is not fitted to, and checks the model by them.
+/// Simulates the fleet with the measured costs, and with those at both ends of their interval. Takes
+/// six to ten minutes. See docs/planning.md.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 the nodes are enough; 1 the broker gave wrong answers or ended; 2 usage; 4 the calibration allows no plan (the generator was the \
-limit throughout); 5 no number of nodes is enough, nodes.count is not, or no measured rate meets the objective; 130 interrupted."
+    after_help = "Exit codes: 0 the nodes are enough; 1 the broker gave wrong answers or ended; 2 usage; 3 cannot tell (the machine was too disturbed, or the check \
+contradicts the model); 4 the calibration allows no plan (the generator was the limit throughout); 5 no number of nodes is enough, nodes.count is not, or no \
+measured rate meets the objective; 130 interrupted."
 )]
 pub(crate) struct PlanArgs {
     /// Fleet file (TOML): callers, request rates and nodes
@@ -35,7 +36,7 @@ pub(crate) struct PlanArgs {
     /// Result folders of `run steady` and `run mint` for the calibration, instead of a measurement
     #[arg(long, value_name = "DIR", num_args = 1.., env = "MINTBENCH_PLAN_FROM", value_delimiter = ',')]
     pub(super) from: Vec<PathBuf>,
-    /// Length of each level [default: 10s; with --quick: 1s]
+    /// Length of each level [default: 5s; with --quick: 1s]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, env = "MINTBENCH_PLAN_LEVELS_DURATION")]
     pub(super) levels_duration: Option<Duration>,
     /// Measure few, short and coarse levels up to low rates: for a test of a fleet file only
@@ -64,7 +65,8 @@ pub(crate) struct PlanArgs {
 impl PlanArgs {
     /// Returns the range and the resolution of a search.
     pub(super) const fn terms(&self, start: f64, rate_max: f64) -> Terms {
-        let (resolution, repeats) = if self.quick { (1.5, 1) } else { (1.03, 3) };
+        // The cost of a request varies by more from one moment to the next.
+        let (resolution, repeats) = if self.quick { (1.5, 1) } else { (1.1, 1) };
         let (limit_ns, seed) = (self.slo.limit_ns(), self.seed);
         Terms { limit_ns, start, rate_max, resolution, repeats, seed }
     }

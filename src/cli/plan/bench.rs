@@ -12,11 +12,14 @@ use super::watch::LevelWatch;
 use crate::base::clock::Clock;
 use crate::base::synthetic::WELL_KNOWN_RESOURCES;
 use crate::cli::progress::{Progress, left};
+use crate::harness::driver::load::LoadEvent;
 use crate::harness::judge::failure::Failure;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::machine::stop::Stop;
+use crate::harness::plan::core_use::CoreWatch;
 use crate::harness::plan::level::Level;
 use crate::harness::plan::search::{Found, search};
+use crate::harness::scenario::run_plan::Pausing;
 use crate::harness::scenario::spec::{
     ProcessLimits, Resolved, RunSpec, Scenario, SpecError, World,
 };
@@ -71,24 +74,12 @@ impl<'a> Bench<'a> {
     /// Searches for the highest rate of hits.
     pub(super) fn hits(&mut self) -> Result<Found, MeasureError> {
         self.count.next_stage();
-        self.steady("hits", self.scale.hits, &[], &mut |_| Ok(()))
-    }
-
-    /// Searches with `steady` on one broker, whose cache is filled first. Calls `between` before each
-    /// level.
-    pub(super) fn steady(
-        &mut self,
-        name: &str,
-        (start, rate_max): (f64, f64),
-        extra: &[String],
-        between: &mut dyn FnMut(&mut Self) -> Result<(), MeasureError>,
-    ) -> Result<Found, MeasureError> {
-        let mut subject = self.filled(name, extra)?;
+        let mut subject = self.filled("hits", &[])?;
+        let (start, rate_max) = self.scale.hits;
         let terms = self.args.terms(start, rate_max);
         search(terms, &mut |rate| {
-            between(self)?;
-            let spec = self.steady_spec()?.at_rate(rate);
-            self.searched(&spec, &mut subject, name)
+            let spec = self.steady_at(rate)?;
+            self.searched(&spec, &mut subject, "hits")
         })
     }
 
@@ -125,14 +116,19 @@ impl<'a> Bench<'a> {
     /// Starts a broker without tokens. Returns it with the definition of a run that asks only for new
     /// tokens.
     pub(super) fn cold(&self, rate: f64) -> Result<(RunSpec, Subject), MeasureError> {
-        let mut spec = self.spec(Scenario::Mint)?.at_rate(rate);
+        let mut spec = warmed(self.spec(Scenario::Mint)?, rate);
         spec.world.user_assigned = Some(self.mint_identities(&spec, rate));
         let subject = Subject::start(&self.resolve(&spec)?.plan, &self.alg(), self.stop)?;
         Ok((spec, subject))
     }
 
+    /// Returns the definition of a level that asks for the same keys again and again.
+    pub(super) fn steady_at(&self, rate: f64) -> Result<RunSpec, SpecError> {
+        Ok(warmed(self.steady_spec()?, rate))
+    }
+
     /// Returns the definition of a run that asks for the same keys again and again.
-    pub(super) fn steady_spec(&self) -> Result<RunSpec, SpecError> {
+    fn steady_spec(&self) -> Result<RunSpec, SpecError> {
         let connections = Some(self.scale.vms * CONNECTIONS_EACH);
         Ok(RunSpec { connections, ..self.spec(Scenario::Steady)? })
     }
@@ -145,6 +141,8 @@ impl<'a> Bench<'a> {
             world,
             timeout: TIMEOUT,
             samples: SAMPLES,
+            // A burst after each gap of the generator would widen the bounds.
+            pausing: Pausing::Witnessed,
             // Levels are independent: no level repeats the arrivals of another.
             seed: self.args.seed.wrapping_add(self.levels),
             ..RunSpec::read(scenario)?.lasting(self.scale.duration)
@@ -164,7 +162,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Measures a level of a search. It is reported if the user interrupts.
-    fn searched(
+    pub(super) fn searched(
         &mut self,
         spec: &RunSpec,
         subject: &mut Subject,
@@ -184,10 +182,15 @@ impl<'a> Bench<'a> {
         let offered = spec.constant_rate().unwrap_or_default();
         let mut watch = LevelWatch::new(Some(&self.args.slo));
         match self.measured(spec, subject, name, &mut watch) {
-            Ok(outcome) => Ok(Level::of(&outcome, offered, &self.args.slo)),
+            Ok(outcome) => Ok(self.level_of(&outcome, offered, &watch)),
             Err(_) if watch.saturated => Ok(watch.level(offered)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns the results of a level that was measured to its end.
+    pub(super) fn level_of(&self, outcome: &Outcome, offered: f64, watch: &LevelWatch) -> Level {
+        Level::of(outcome, offered, &self.args.slo).with_core(watch.core.as_ref())
     }
 
     pub(super) fn measured(
@@ -202,8 +205,17 @@ impl<'a> Bench<'a> {
         let step = self.next_step(name, spec.constant_rate().unwrap_or_default());
         self.progress.step(step);
         std::thread::sleep(COOL_DOWN);
-        let watcher = Watcher { sink: watch, observe: &mut |_| self.progress.tick() };
-        let outcome = measure(&plan, subject, self.clock, self.stop, watcher)?;
+        let (pid, mut core) = (subject.pid(), None);
+        let mut observe = |event| {
+            if matches!(event, LoadEvent::Measuring) {
+                core = pid.map(CoreWatch::begin);
+            }
+            self.progress.tick();
+        };
+        let watcher = Watcher { sink: watch, observe: &mut observe };
+        let measured = measure(&plan, subject, self.clock, self.stop, watcher);
+        watch.core = core.and_then(|core| core.used());
+        let outcome = measured?;
         // Errors are normal for a level beyond the capacity; wrong answers are not.
         let wrong = |failure: &&Failure| matches!(failure, Failure::Answers(_));
         match outcome.failures.iter().find(wrong) {
@@ -211,6 +223,11 @@ impl<'a> Bench<'a> {
             None => Ok(outcome),
         }
     }
+}
+
+/// Returns a level at this rate, after a warm-up at half of it.
+fn warmed(spec: RunSpec, rate: f64) -> RunSpec {
+    RunSpec { warmup_rate: Some(rate / 2.0), ..spec.at_rate(rate) }
 }
 
 impl Bench<'_> {

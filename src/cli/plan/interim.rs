@@ -34,6 +34,7 @@ impl InterimResults {
             Verdict::Missed(_) => {
                 search.missed = Some(search.missed.map_or(rate, |missed| missed.min(rate)));
             }
+            Verdict::Undecided => {}
         }
     }
 

@@ -6,7 +6,7 @@ use crate::harness::plan::search::Terms;
 pub(super) const FILL: u64 = 1;
 /// Number of storms. They are short, and the speed of a shared machine changes by a third from one to
 /// the next.
-pub(super) const STORMS: usize = 9;
+pub(super) const STORMS: usize = 3;
 /// Number of levels of the mix between two repeats of the calibration.
 pub(super) const AGAIN_EVERY: usize = 5;
 
@@ -42,8 +42,8 @@ impl LevelCount {
     }
 }
 
-/// Returns the approximate number of levels of a search: doublings up to the middle of the range,
-/// halvings of the last gap, overloaded levels, and repeats.
+/// Returns the approximate number of levels of a search: doublings up to the middle of the range, of
+/// which the first are larger steps, halvings of the last gap, overloaded levels, and repeats.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "dozens")]
 pub(super) fn levels(terms: &Terms) -> u64 {
     const OVERRUN: f64 = 4.0;

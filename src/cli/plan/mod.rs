@@ -8,6 +8,7 @@ mod from_folders;
 mod held_out;
 mod interim;
 mod level_count;
+mod prediction;
 mod scale;
 mod watch;
 
@@ -30,16 +31,22 @@ use super::terminal::{PrintError, Stream, print};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::files;
 use crate::base::printable;
+use crate::harness::document::plan::calibration::MemoryModel;
 use crate::harness::document::plan::held_out::HeldOut;
-use crate::harness::document::plan::{Plan, SCHEMA};
+use crate::harness::document::plan::{NodesRange, Plan, SCHEMA};
 use crate::harness::machine::stop::Stop;
 use crate::harness::plan::answer;
-use crate::harness::plan::answer::Answer;
+use crate::harness::plan::answer::{Answer, Simulated};
+use crate::harness::plan::cost_interval::CostInterval;
 use crate::harness::plan::fit;
+use crate::harness::plan::fit::{Cost, Side};
 use crate::harness::plan::fleet_file::Fleet;
-use crate::harness::plan::forecast::{Forecast, Interrupted, Question, Watch, forecast};
+use crate::harness::plan::forecast::{
+    Forecast, Interrupted, Question, Watch, forecast, nodes_needed,
+};
 use crate::harness::plan::plan_json;
 use crate::harness::plan::sentences;
+use crate::harness::plan::simulate::node::Costs;
 use crate::harness::report::folder::out_folder::OutFolder;
 
 /// Names of the files of a plan.
@@ -86,19 +93,13 @@ fn plan(
     let calibration = calibrate(args, &mut bench)?;
     let held_out = match calibration.sides() {
         Some((hit, mint)) if args.from.is_empty() && !args.no_held_out => {
-            bench.held_out(hit, mint)?
+            Some(bench.held_out(hit, mint)?)
         }
-        _ => HeldOut {
-            notes: vec![
-                "no run was held out of the fit, so that nobody knows how far the model is off"
-                    .to_owned(),
-            ],
-            ..HeldOut::default()
-        },
+        _ => None,
     };
     drop(bench);
     let simulated = Cell::new(None);
-    let forecast = forecast_of(args, &fleet, &calibration, &|nodes| {
+    let fleet_at_costs = simulate(args, &fleet, &calibration, held_out.as_ref(), &|nodes| {
         if simulated.replace(Some(nodes)) != Some(nodes) {
             progress.step(format!("simulating {nodes} nodes"));
         }
@@ -106,7 +107,7 @@ fn plan(
         if stop.is_requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     drop(progress);
-    let plan = assemble(args, &fleet, started_at, &calibration, (forecast, held_out));
+    let plan = assemble(args, &fleet, started_at, &calibration, (fleet_at_costs, held_out));
     write(args, &plan)?;
     Ok(exit(plan.answer))
 }
@@ -120,28 +121,68 @@ fn calibrate(args: &PlanArgs, bench: &mut Bench<'_>) -> Result<Calibration, Plan
     Ok(Calibration::new(hit, mint, args.seed, bench.notes()))
 }
 
+/// Forecast for the likely costs, and the numbers of nodes at both ends of their interval.
+struct FleetAtCosts {
+    costs: CostInterval,
+    forecast: Forecast,
+    range: NodesRange,
+}
+
 /// Forecasts the fleet, if the calibration allows it.
-fn forecast_of(
+fn simulate(
     args: &PlanArgs,
     fleet: &Fleet,
     calibration: &Calibration,
+    held_out: Option<&HeldOut>,
     watch: Watch<'_>,
-) -> Result<Option<Forecast>, Interrupted> {
+) -> Result<Option<FleetAtCosts>, Interrupted> {
     let Some((hit, mint)) = calibration.sides() else { return Ok(None) };
-    let costs = fit::costs(&hit.cost, &mint.cost, &quiet(hit, mint), fleet.nodes.efficiency);
-    let question = Question {
-        fleet,
-        costs: &costs,
-        hit: hit.cost,
-        mint: mint.cost,
-        memory: fit::memory(&mint.found.probes),
-        limit_ns: args.slo.limit_ns(),
-        quantile: args.slo.quantile(),
-        target: args.target,
-        replications: args.replications,
-        seed: args.seed,
+    let costs = CostInterval::of(held_out.map_or(&[], |held_out| &held_out.costs_again));
+    let at = |times: f64| CostsOfFleet::of(fleet, (hit, mint), times);
+    let (low, likely, high) = (at(costs.low), at(costs.likely), at(costs.high));
+    let forecast = forecast(&likely.question(args, fleet), watch)?;
+    // The ends hold the likely number, also where a percentile is mostly chance.
+    let likely = forecast.nodes_needed;
+    let at_least = nodes_needed(&low.question(args, fleet), watch)?;
+    let at_most = nodes_needed(&high.question(args, fleet), watch)?;
+    let range = NodesRange {
+        at_least: [at_least, likely].into_iter().flatten().min(),
+        at_most: at_most.zip(likely).map(|(most, likely)| most.max(likely)),
     };
-    forecast(&question, watch).map(Some)
+    Ok(Some(FleetAtCosts { costs, forecast, range }))
+}
+
+/// Costs of a fleet's nodes at one end of the interval.
+struct CostsOfFleet {
+    costs: Costs,
+    hit: Cost,
+    mint: Cost,
+    memory: Option<MemoryModel>,
+}
+
+impl CostsOfFleet {
+    fn of(fleet: &Fleet, (hit, mint): (&Side, &Side), times: f64) -> Self {
+        let quiet = quiet(hit, mint);
+        let memory = fit::memory(&mint.found.probes);
+        let (hit, mint) = (hit.cost.times(times), mint.cost.times(times));
+        let costs = fit::costs(&hit, &mint, &quiet, fleet.nodes.efficiency);
+        Self { costs, hit, mint, memory }
+    }
+
+    fn question<'a>(&'a self, args: &PlanArgs, fleet: &'a Fleet) -> Question<'a> {
+        Question {
+            fleet,
+            costs: &self.costs,
+            hit: self.hit,
+            mint: self.mint,
+            memory: self.memory,
+            limit_ns: args.slo.limit_ns(),
+            quantile: args.slo.quantile(),
+            target: args.target,
+            replications: args.replications,
+            seed: args.seed,
+        }
+    }
 }
 
 fn assemble(
@@ -149,21 +190,14 @@ fn assemble(
     fleet: &Fleet,
     started_at: String,
     calibration: &Calibration,
-    (forecast, held_out): (Option<Forecast>, HeldOut),
+    (simulated, held_out): (Option<FleetAtCosts>, Option<HeldOut>),
 ) -> Plan {
     let (alg, slo) = (args.alg.clone().unwrap_or_else(|| ALG.to_owned()), args.slo.to_string());
     let memory = calibration.mint.as_ref().ok().and_then(|side| fit::memory(&side.found.probes));
-    let sides = [&calibration.hit, &calibration.mint];
-    let fitted = sides.map(|side| side.as_ref().map_err(|error| *error));
-    let terms = answer::Terms { slo: &slo, target: args.target };
-    let (answer, mut sentences) = Answer::of(fitted, forecast.as_ref(), terms);
-    for (name, side) in ["hit", "mint"].into_iter().zip(fitted) {
-        sentences.extend(side.iter().flat_map(|side| sentences::of_side(name, &alg, &slo, side)));
-    }
-    if let Some(forecast) = &forecast {
-        sentences.extend(sentences::of_forecast(forecast, args.target));
-    }
-    sentences.extend(sentences::of_held_out(&held_out));
+    let (answer, sentences) =
+        said(args, fleet, calibration, (simulated.as_ref(), held_out.as_ref()));
+    let range = simulated.as_ref().map(|simulated| simulated.range);
+    let costs = simulated.as_ref().map(|simulated| simulated.costs);
     Plan {
         schema: SCHEMA.to_owned(),
         answer,
@@ -176,11 +210,49 @@ fn assemble(
         hit: calibration.hit.as_ref().ok().map(plan_json::side),
         mint: calibration.mint.as_ref().ok().map(plan_json::side),
         memory,
-        forecast,
-        held_out,
+        costs,
+        forecast: simulated.map(|simulated| simulated.forecast),
+        nodes: range,
+        held_out: held_out.unwrap_or_else(nothing_held_out),
         notes: notes(args, fleet, calibration),
         sentences,
     }
+}
+
+fn nothing_held_out() -> HeldOut {
+    let note = "no run was held out of the fit, so that nobody knows how far the model is off";
+    HeldOut { notes: vec![note.to_owned()], ..HeldOut::default() }
+}
+
+/// Returns the answer, and the plan in words.
+fn said(
+    args: &PlanArgs,
+    fleet: &Fleet,
+    calibration: &Calibration,
+    (simulated, held_out): (Option<&FleetAtCosts>, Option<&HeldOut>),
+) -> (Answer, Vec<String>) {
+    let (alg, slo) = (args.alg.as_deref().unwrap_or(ALG), args.slo.to_string());
+    let fitted = [&calibration.hit, &calibration.mint].map(|side| side.as_ref().map_err(|e| *e));
+    let doubts = held_out.map(HeldOut::doubts).unwrap_or_default();
+    let count = fleet.nodes.count.map(|count| count.get() as u64);
+    let of_fleet = simulated.map(|of| Simulated {
+        forecast: &of.forecast,
+        range: of.range,
+        count,
+        doubts: &doubts,
+    });
+    let terms = answer::Terms { slo: &slo, target: args.target };
+    let (answer, mut sentences) = Answer::of(fitted, of_fleet, terms);
+    for (name, side) in ["hit", "mint"].into_iter().zip(fitted) {
+        sentences.extend(side.iter().flat_map(|side| sentences::of_side(name, alg, &slo, side)));
+    }
+    if let Some(simulated) = simulated {
+        sentences.push(sentences::of_costs(simulated.costs));
+        sentences.extend(sentences::of_forecast(&simulated.forecast, args.target));
+    }
+    let nothing = nothing_held_out();
+    sentences.extend(sentences::of_held_out(held_out.unwrap_or(&nothing)));
+    (answer, sentences)
 }
 
 fn notes(args: &PlanArgs, fleet: &Fleet, calibration: &Calibration) -> Vec<String> {
@@ -218,6 +290,7 @@ const fn exit(answer: Answer) -> Exit {
     match answer {
         Answer::Sufficient => Exit::Pass,
         Answer::Insufficient | Answer::Impossible | Answer::Unreachable => Exit::SloBreached,
+        Answer::Undecided => Exit::Inconclusive,
         Answer::Unknown => Exit::Invalid,
     }
 }

@@ -13,8 +13,8 @@ pub(super) const HIT_IDENTITIES: u32 = 2;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     pub(super) duration: Duration,
-    /// Warm-up, in which thousands of connections open. Near saturation, the backlog of that takes two
-    /// seconds to drain.
+    /// Warm-up at half of the rate, in which thousands of connections open. At the full rate, the backlog
+    /// of that would take seconds to drain near saturation.
     pub(super) warmup: Duration,
     pub(super) vms: u32,
     /// First and largest rate for hits; `mints` is the same for mints.
@@ -52,8 +52,8 @@ impl Scale {
     }
 
     const WHOLE: Self = Self {
-        duration: Duration::from_secs(10),
-        warmup: Duration::from_secs(4),
+        duration: Duration::from_secs(5),
+        warmup: Duration::from_secs(2),
         vms: 1000,
         hits: (1000.0, 1e6),
         mints: (50.0, 1e5),

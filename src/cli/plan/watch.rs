@@ -5,6 +5,7 @@ use std::io;
 use hdrhistogram::Histogram;
 
 use crate::base::clock::UnixSeconds;
+use crate::harness::plan::core_use::CoreUse;
 use crate::harness::plan::level::{GROWING_SECONDS, Level, filled, is_growing};
 use crate::harness::record::collector::IntervalSink;
 use crate::harness::record::intervals::{IntervalSet, Rest, Window, histogram};
@@ -22,13 +23,16 @@ pub(super) struct LevelWatch {
     length: u64,
     /// True if the level was ended.
     pub(super) saturated: bool,
+    /// Use of the broker's core in the measured part, once it is over.
+    pub(super) core: Option<CoreUse>,
 }
 
 impl LevelWatch {
     /// Creates a watch. Without an objective it never ends a level.
     pub(super) fn new(slo: Option<&Objective>) -> Self {
         let (slo, lag) = (slo.cloned(), histogram());
-        Self { slo, seconds: Vec::new(), tokens: Vec::new(), lag, length: 0, saturated: false }
+        let (seconds, tokens) = (Vec::new(), Vec::new());
+        Self { slo, seconds, tokens, lag, length: 0, saturated: false, core: None }
     }
 
     /// Returns the results of a level that was given up.
@@ -41,20 +45,14 @@ impl LevelWatch {
         Level {
             offered,
             answered: settled as f64 / (GROWING_SECONDS - 1) as f64,
-            quantile_ns: None,
-            upper_ns: None,
             p50_ns: at(0.5),
             p99_ns: at(0.99),
             mean_ns: all.mean(),
-            errors: 0.0,
             growing: true,
             generator: self.late(at(0.5)),
-            noise: Vec::new(),
-            cpu_us: None,
-            misses: None,
-            memory: None,
-            service: histogram(),
+            ..Level::empty()
         }
+        .with_core(self.core.as_ref())
     }
 
     /// Returns a reason if the generator caused the queue: its own lateness is more than half of the

@@ -73,7 +73,7 @@ impl Finished<'_> {
         let asked = self.asked();
         let document = document::document(identity, plan, outcome, asked);
         let table = self.table(&document);
-        folder.complete(&outcome.measured.totals.whole, &document)?;
+        folder.complete(outcome, &document)?;
         let written = args.outputs.write(folder.path());
         let text = if args.json {
             printable::json(&document).map_err(PrintError::from)?

@@ -3,7 +3,7 @@
 //! Core time is taken at high load. At low load the broker wakes up for each request, and waking takes
 //! most of the time from the write to the answer. Near saturation, one wake-up serves many requests. If
 //! the broker itself was the limit at some levels, its pace there is the cost and includes interrupts.
-//! Otherwise the cost is the processor time of the busiest levels, preferably those where the generator
+//! Time that other programs had its core meanwhile is taken off. Otherwise the cost is the processor time of the busiest levels, preferably those where the generator
 //! was not the limit.
 
 use hdrhistogram::Histogram;
@@ -74,7 +74,7 @@ impl Side {
         let curve: Vec<knee::Point> = found
             .curve
             .iter()
-            .filter(|step| matches!(step.missed, None | Some(Cause::Slo)))
+            .filter(|step| matches!(step.missed, None | Some(Cause::Slo | Cause::Undecided)))
             .map(|step| knee::Point { rate: step.rate, latency: step.upper_ns })
             .collect();
         let (knee_elastic, knee_kneedle) = (knee::elastic(&curve), knee::kneedle(&curve));
@@ -92,7 +92,7 @@ impl Side {
         matches!(missed, Some(Cause::Generator(_)))
     }
 
-    /// Returns the answers per second of a saturated broker.
+    /// Returns the answers per second of a saturated broker that has its core for itself.
     pub(crate) fn pace(&self) -> Option<f64> {
         pace(&self.found.probes)
     }
@@ -109,9 +109,7 @@ impl Side {
     #[must_use]
     pub(crate) fn drifted(&self, times: f64) -> Self {
         let mut side = self.clone();
-        for us in [&mut side.cost.core_us, &mut side.cost.low_us, &mut side.cost.high_us] {
-            *us *= times;
-        }
+        side.cost = self.cost.times(times);
         for probe in &mut side.found.probes {
             probe.level.cpu_us = probe.level.cpu_us.map(|us| us * times);
         }
@@ -129,10 +127,7 @@ impl Side {
     /// the share.
     fn core_us_by_share(&self) -> Vec<(f64, f64)> {
         let probes = self.found.probes.iter().filter(|probe| !probe.level.is_left_over());
-        let busy = |probe: &Probe| {
-            let core_us = probe.level.cpu_us?;
-            Some((probe.level.answered * core_us / 1e6, core_us))
-        };
+        let busy = |probe: &Probe| Some((probe.level.busy()?, probe.level.cpu_us?));
         let mut levels: Vec<(f64, f64)> = probes.filter_map(busy).collect();
         levels.retain(|(share, _)| *share > 0.0 && *share < 1.0);
         levels.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -143,6 +138,15 @@ impl Side {
         // saturation.
         let costs = fitted.into_iter().map(|core_us| self.cost.core_us.max(-core_us));
         shares.zip(costs).chain([(1.0, self.cost.core_us)]).collect()
+    }
+}
+
+impl Cost {
+    /// Returns the cost multiplied by `times`.
+    #[must_use]
+    pub(crate) fn times(self, times: f64) -> Self {
+        let Self { core_us, low_us, high_us, basis } = self;
+        Self { core_us: core_us * times, low_us: low_us * times, high_us: high_us * times, basis }
     }
 }
 
@@ -163,14 +167,15 @@ fn usable(probes: &[Probe]) -> impl Iterator<Item = &Probe> {
     probes.iter().filter(|probe| probe.level.generator.is_none())
 }
 
-/// Returns the answers per second of a saturated broker, as the median of such levels. It is the inverse
-/// of the cost, so that measured pace and predicted pace agree.
+/// Returns the answers per second of a saturated broker that has its core for itself, as the median of
+/// such levels. It is the inverse of the cost, so that measured pace and predicted pace agree.
 pub(crate) fn pace(probes: &[Probe]) -> Option<f64> {
     saturated(probes).map(|cost| 1e6 / cost.core_us)
 }
 
 fn saturated(probes: &[Probe]) -> Option<Cost> {
-    middle(overrun(probes).map(|probe| 1e6 / probe.level.answered).collect(), Basis::Saturation)
+    let cost = |probe: &Probe| probe.level.left() * 1e6 / probe.level.answered;
+    middle(overrun(probes).map(cost).collect(), Basis::Saturation)
 }
 
 fn cost(probes: &[Probe]) -> Option<Cost> {
@@ -233,14 +238,26 @@ pub(crate) fn costs(hit: &Cost, mint: &Cost, quiet: &Quiet, efficiency: f64) -> 
     }
 }
 
-/// Returns the costs of a node at `rate` requests per second, of which the share `misses` is minted.
-pub(crate) fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, rate: f64, misses: f64) -> Costs {
+/// Load of one core with hits and mints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mixed {
+    /// Requests per second.
+    pub(crate) rate: f64,
+    /// Share of them that is minted.
+    pub(crate) misses: f64,
+    /// Share of the core that other programs leave.
+    pub(crate) left: f64,
+}
+
+/// Returns the costs of a core under a load.
+pub(crate) fn costs_at(hit: &Side, mint: &Side, quiet: &Quiet, load: Mixed) -> Costs {
+    let Mixed { rate, misses, left } = load;
     let busy = busy(|busy| {
         let mean_us = (1.0 - misses) * hit.core_us_at(busy) + misses * mint.core_us_at(busy);
-        rate * mean_us / 1e6
+        rate * mean_us / 1e6 / left
     });
     let of = |side: &Side| Cost { core_us: side.core_us_at(busy), ..side.cost };
-    costs(&of(hit), &of(mint), quiet, 1.0)
+    costs(&of(hit), &of(mint), quiet, left)
 }
 
 /// Number of halvings that give the share of a core to a millionth.
@@ -345,7 +362,7 @@ mod tests {
         let hit = side(vec![with_cpu(1000.0, 60.0), probe(full(50_000.0))]);
         let mint = side(vec![with_cpu(100.0, 600.0), probe(full(2500.0))]);
         let quiet = Quiet { hit: histogram_of(1000), mint: histogram_of(1000) };
-        let at = |rate| costs_at(&hit, &mint, &quiet, rate, 0.1);
+        let at = |rate| costs_at(&hit, &mint, &quiet, Mixed { rate, misses: 0.1, left: 1.0 });
         let hit_ns = |costs: Costs| match costs.hit {
             Service::Constant(ns) => ns,
             other => panic!("{other:?}"),
@@ -356,6 +373,22 @@ mod tests {
         // less.
         let few = hit_ns(at(1000.0));
         assert!((50_000.0..60_000.0).contains(&few), "{few}");
+        // On half of the core each takes twice as long.
+        let half = Mixed { rate: 8_700.0, misses: 0.1, left: 0.5 };
+        assert_eq!(hit_ns(costs_at(&hit, &mint, &quiet, half)), 40_000.0);
+    }
+
+    #[test]
+    fn a_pace_beside_others_is_that_of_the_time_which_they_left() {
+        let beside = |taken: f64| {
+            let answered = 80_000.0 * (1.0 - taken);
+            let level = Level { growing: true, answered, cpu_us: Some(12.0), ..level(1e5, 1e8) };
+            probe(Level { taken: Some(taken), ..level })
+        };
+        let cost = super::cost(&[beside(0.0), beside(0.25), beside(0.3)]).unwrap();
+        assert_eq!(cost.basis, Basis::Saturation);
+        assert!((cost.core_us - 12.5).abs() < 1e-9, "{cost:?}");
+        assert!((cost.high_us - cost.low_us).abs() < 1e-9, "{cost:?}");
     }
 
     #[test]

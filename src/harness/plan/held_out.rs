@@ -8,12 +8,12 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use super::forecast::measured_shape;
-use super::level::{Level, filled, upper};
-use super::search::{Found, Terms, search};
+use super::level::{Level, filled, lower, upper};
+use super::search::{Found, Terms, bracket};
 use super::simulate::client::Sdk;
 use super::simulate::node::{Costs, Shape};
 use super::simulate::window::{Played, Storm, Window, play};
-pub(crate) use crate::harness::document::plan::held_out::Compared;
+pub(crate) use crate::harness::document::plan::held_out::{Compared, HeldOut};
 use crate::harness::stats::float::float;
 
 impl Compared {
@@ -21,7 +21,34 @@ impl Compared {
     pub(crate) fn of(what: &str, unit: &str, predicted: f64, measured: f64) -> Option<Self> {
         let error_percent = (predicted / measured - 1.0) * 100.0;
         let (what, unit) = (what.to_owned(), unit.to_owned());
-        error_percent.is_finite().then_some(Self { what, unit, predicted, measured, error_percent })
+        let compared = Self { what, unit, predicted, interval: None, measured, error_percent };
+        error_percent.is_finite().then_some(compared)
+    }
+
+    /// Returns the comparison with the predictions at both ends of the interval of the costs.
+    #[must_use]
+    pub(crate) fn within(self, [one, other]: [f64; 2]) -> Self {
+        let least = one.min(other).min(self.predicted);
+        let most = one.max(other).max(self.predicted);
+        Self { interval: Some([least, most]), ..self }
+    }
+
+    /// Returns a doubt about the model if the measurement lies outside of the interval.
+    pub(crate) fn doubt(&self) -> Option<String> {
+        let Self { what, unit, measured, interval, .. } = self;
+        let [least, most] = (*interval)?;
+        let is_inside = (least..=most).contains(measured);
+        (!is_inside).then(|| {
+            format!("the model is off on this machine: it predicts {least:.1} to {most:.1} {unit} for the {what}, measured {measured:.1}")
+        })
+    }
+}
+
+impl HeldOut {
+    /// Returns the reasons why the model does not hold for this machine, or why that is not known.
+    pub(crate) fn doubts(&self) -> Vec<String> {
+        let doubts = self.compared.iter().filter_map(Compared::doubt);
+        doubts.chain(self.notes.iter().cloned()).collect()
     }
 }
 
@@ -54,7 +81,7 @@ pub(crate) fn mixed_rate(costs_at: &dyn Fn(f64) -> Costs, mix: &Mix, terms: Term
         seed = seed.wrapping_add(1);
         Ok::<_, Infallible>(simulated(rate, &mix, &shape, &costs_at(rate), seed))
     };
-    let Ok(found) = search(terms, &mut run);
+    let Ok(found) = bracket(terms, &mut run);
     found
 }
 
@@ -84,17 +111,14 @@ fn level(rate: f64, mix: &Mix, played: &Played) -> Level {
         answered: float(all.len()) / lasted.as_secs_f64(),
         quantile_ns: Some(quantile_ns),
         upper_ns: Some(quantile_ns.max(upper(seconds, mix.quantile))),
+        lower_ns: Some(quantile_ns.min(lower(seconds, mix.quantile))),
         p50_ns: at(0.5),
         p99_ns: at(0.99),
         mean_ns: all.mean(),
         errors: gave_up / (gave_up + float(all.len())).max(1.0),
-        growing: false,
-        generator: None,
-        noise: Vec::new(),
-        cpu_us: None,
         misses: Some(mix.misses),
-        memory: None,
         service: all,
+        ..Level::empty()
     }
 }
 
@@ -169,5 +193,15 @@ mod tests {
         let compared = Compared::of("rate", "/s", 110.0, 100.0).unwrap();
         assert!((compared.error_percent - 10.0).abs() < 1e-9);
         assert_eq!(Compared::of("rate", "/s", 110.0, 0.0), None);
+    }
+
+    #[test]
+    fn a_measurement_outside_of_the_interval_is_a_doubt() {
+        let compared = |measured| Compared::of("rate", "/s", 110.0, measured).unwrap();
+        assert_eq!(compared(1.0).doubt(), None, "nothing is known of its costs");
+        let within = |measured| compared(measured).within([120.0, 90.0]);
+        assert_eq!(within(100.0).interval, Some([90.0, 120.0]));
+        assert_eq!((within(90.0).doubt(), within(120.0).doubt()), (None, None));
+        assert!(within(89.0).doubt().unwrap().contains("90.0 to 120.0 /s for the rate"));
     }
 }

@@ -1,9 +1,9 @@
 //! Builds the parts of `plan.json`.
 
 use super::fit;
-use super::level::{self, Verdict};
+use super::level::{self, Cause, Verdict};
 use super::search::{Found, Probe, Step};
-use crate::harness::document::plan::calibration::{Bracket, Law, Level, Point, Side};
+use crate::harness::document::plan::calibration::{Bracket, Law, Level, LevelVerdict, Point, Side};
 use crate::harness::stats::scalability::Fitted;
 
 /// Converts a side of the calibration.
@@ -12,6 +12,7 @@ pub(crate) fn side(side: &fit::Side) -> Side {
     Side {
         rate_per_core: side.rate(),
         bracket: side.found.missed.as_ref().map(bracket),
+        undecided: side.found.undecided().collect(),
         generator_limited: side.is_generator_limited(),
         cost: Some(side.cost),
         pace: side.pace(),
@@ -51,19 +52,24 @@ pub(crate) fn levels(found: &Found) -> Vec<Level> {
 
 /// Converts a level with its verdict.
 pub(crate) fn level(level: &level::Level, verdict: &Verdict) -> Level {
+    let (word, cause) = match verdict {
+        Verdict::Met => (LevelVerdict::Met, None),
+        Verdict::Missed(cause) => (LevelVerdict::Missed, Some(cause.to_string())),
+        Verdict::Undecided => (LevelVerdict::CannotTell, Some(Cause::Undecided.to_string())),
+    };
     Level {
         rate: level.offered,
         answered: level.answered,
-        met: *verdict == Verdict::Met,
-        cause: match verdict {
-            Verdict::Met => None,
-            Verdict::Missed(cause) => Some(cause.to_string()),
-        },
+        met: verdict.is_met(),
+        cause,
+        verdict: word,
         p50_us: level.p50_ns / 1e3,
         p99_us: level.p99_ns / 1e3,
         upper_us: level.upper_ns.map(|ns| ns / 1e3),
+        lower_us: level.lower_ns.map(|ns| ns / 1e3),
         errors: level.errors,
         cpu_us_per_request: level.cpu_us,
+        core_taken: level.taken,
         concurrency: level.concurrency(),
         noise: level.noise.clone(),
     }

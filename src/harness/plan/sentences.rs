@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::cost_interval::{CostInterval, MODEL_ERROR};
 use super::fit::Side;
 use super::forecast::{Case, Forecast, Situation};
 use super::simulate::estimate::Estimate;
 use crate::harness::document::plan;
 use crate::harness::document::plan::Plan;
 use crate::harness::document::plan::calibration::Basis;
-use crate::harness::document::plan::held_out::{Drift, HeldOut};
+use crate::harness::document::plan::held_out::{Compared, Drift, HeldOut};
 
 /// Largest prediction error that counts as good, in per cent.
 pub(crate) const ERROR_GOOD_PERCENT: f64 = 15.0;
@@ -19,11 +20,7 @@ pub(crate) const ERROR_GOOD_PERCENT: f64 = 15.0;
 pub(crate) fn of_side(name: &str, alg: &str, slo: &str, side: &Side) -> Vec<String> {
     let mut said = Vec::new();
     let what = if name == "hit" { "hits".to_owned() } else { format!("mints ({alg})") };
-    let bracket = side.found.missed.as_ref().map(|step| {
-        let cause = step.missed.as_ref().map(ToString::to_string).unwrap_or_default();
-        format!("the next measured rate, {}, failed: {cause}", rate(step.rate))
-    });
-    let bracket = bracket.unwrap_or_else(|| "no rate that was tried failed".to_owned());
+    let bracket = bracket(side);
     match side.found.met.as_ref() {
         Some(met) if side.is_generator_limited() => said.push(format!(
             "{what}: at least {} per core within {slo}; the generator is the limit beyond, so that this is no capacity ({bracket}).",
@@ -38,7 +35,9 @@ pub(crate) fn of_side(name: &str, alg: &str, slo: &str, side: &Side) -> Vec<Stri
     }
     let basis = match side.cost.basis {
         Basis::Processor => "processor time of its busiest levels",
-        Basis::Saturation => "its pace when it could do no more",
+        Basis::Saturation => {
+            "its pace when it could do no more, without the time of other programs"
+        }
     };
     said.push(format!(
         "each of the {what} takes {:.1} us of a core ({:.1} to {:.1} by level; {basis}).",
@@ -46,6 +45,36 @@ pub(crate) fn of_side(name: &str, alg: &str, slo: &str, side: &Side) -> Vec<Stri
     ));
     said.push(law(&what, side));
     said
+}
+
+/// Describes the next rate that missed the objective.
+fn bracket(side: &Side) -> String {
+    let undecided = side.found.undecided().count();
+    let between = match undecided {
+        0 => String::new(),
+        1 => " (at one rate between them nobody can tell)".to_owned(),
+        _ => format!(" (at {undecided} rates between them nobody can tell)"),
+    };
+    let missed = side.found.missed.as_ref().map(|step| {
+        let cause = step.missed.as_ref().map(ToString::to_string).unwrap_or_default();
+        let next = if undecided == 0 { "next measured rate" } else { "next rate that missed it" };
+        format!("the {next}, {}, failed: {cause}{between}", rate(step.rate))
+    });
+    missed.unwrap_or_else(|| format!("no rate that was tried failed{between}"))
+}
+
+/// Describes the interval of the costs, and its causes.
+pub(crate) fn of_costs(costs: CostInterval) -> String {
+    let CostInterval { likely, low, high, repeats } = costs;
+    let model = format!("the model itself may be off by {:.0} %", MODEL_ERROR * 100.0);
+    if repeats == 0 {
+        return format!(
+            "costs are taken as {low:.2} to {high:.2} times those of the calibration: {model}; how much the machine drifts was not measured."
+        );
+    }
+    format!(
+        "costs are taken as {likely:.2} ({low:.2} to {high:.2}) times those of the calibration: they were measured again {repeats} times while the machine drifted, and {model}; at least and at most in the number of nodes are for both ends."
+    )
 }
 
 fn law(what: &str, side: &Side) -> String {
@@ -123,29 +152,26 @@ fn of_storm(name: &str, storm: &Situation) -> String {
 
 /// Describes the errors of the model on the held-out runs.
 pub(crate) fn of_held_out(held_out: &HeldOut) -> Vec<String> {
-    let mut said: Vec<String> = held_out
-        .compared
-        .iter()
-        .map(|compared| {
-            let verdict = if compared.error_percent.abs() < ERROR_GOOD_PERCENT {
-                ""
-            } else {
-                ", which is too far"
-            };
-            format!(
-                "held out, {}: predicted {:.1} {}, measured {:.1}: {:+.1} %{verdict}.",
-                compared.what,
-                compared.predicted,
-                compared.unit,
-                compared.measured,
-                compared.error_percent
-            )
-        })
-        .collect();
+    let mut said: Vec<String> = held_out.compared.iter().map(of_compared).collect();
     said.extend(of_drift("storms", &held_out.storm_drift));
     said.extend(of_drift("mix", &held_out.mix_drift));
     said.extend(held_out.notes.iter().map(|note| format!("held out: {note}.")));
     said
+}
+
+fn of_compared(compared: &Compared) -> String {
+    let Compared { what, unit, predicted, interval, measured, error_percent } = compared;
+    let ends = interval.map_or(String::new(), |[low, high]| format!(" ({low:.1} to {high:.1})"));
+    let far = if compared.doubt().is_some() {
+        ", outside of the interval"
+    } else if error_percent.abs() < ERROR_GOOD_PERCENT {
+        ""
+    } else {
+        ", which is far but within the interval"
+    };
+    format!(
+        "held out, {what}: predicted {predicted:.1}{ends} {unit}, measured {measured:.1}: {error_percent:+.1} %{far}."
+    )
 }
 
 /// Describes the change of the machine's speed beside a held-out run.

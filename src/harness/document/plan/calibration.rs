@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 pub struct Side {
     /// The highest rate of one core that met the objective, in requests per second.
     pub rate_per_core: Option<f64>,
-    /// The next measured rate, which did not meet the objective; null where none failed.
+    /// The next measured rate that missed the objective; null where none did.
     pub bracket: Option<Bracket>,
+    /// Measured rates between these two, in requests per second, at which nobody can tell.
+    #[serde(default)]
+    pub undecided: Vec<f64>,
     /// True if the generator, not the broker, failed at the next rate. The highest rate is then no capacity.
     pub generator_limited: bool,
     /// The cost of a request.
     pub cost: Option<Cost>,
-    /// Answers per second of a broker that could do no more.
+    /// Answers per second of a broker that could do no more and had its core for itself.
     pub pace: Option<f64>,
     /// The scalability law of the levels.
     pub law: Option<Law>,
@@ -30,7 +33,7 @@ pub struct Side {
     pub curve: Vec<Point>,
 }
 
-/// The next measured rate, which did not meet the objective.
+/// The next measured rate that missed the objective.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 pub struct Bracket {
     /// Requests per second.
@@ -58,8 +61,21 @@ pub struct Cost {
 pub enum Basis {
     /// Processor time of the broker at the busiest levels.
     Processor,
-    /// The pace of a broker that could do no more.
+    /// The pace of a broker that could do no more, without the time that other programs had its core.
     Saturation,
+}
+
+/// Costs of requests at any moment, as multiples of those in the calibration.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct CostInterval {
+    /// The mean of the calibration and its repeats.
+    pub likely: f64,
+    /// Lower end of the interval in which 19 of 20 costs lie, by the repeats and the error of the model.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// Number of costs that were measured again.
+    pub repeats: u64,
 }
 
 /// X(N) = lambda N / (1 + sigma (N - 1) + kappa N (N - 1)), with the concurrency N by Little's law.
@@ -90,24 +106,48 @@ pub struct Level {
     pub rate: f64,
     /// Answers per second.
     pub answered: f64,
-    /// True if the bound met the objective.
+    /// True if the upper bound met the objective.
     pub met: bool,
     /// Reason why the level did not meet the objective; null where it did.
     pub cause: Option<String>,
+    /// Verdict on the objective.
+    #[serde(default)]
+    pub verdict: LevelVerdict,
     /// The median response time.
     pub p50_us: f64,
     /// The 99th percentile of the response time.
     pub p99_us: f64,
     /// Upper bound of the objective's percentile: the end of its 95 % interval, or the worst second.
     pub upper_us: Option<f64>,
+    /// Lower bound of the objective's percentile: the same for the times less the delays that the generator
+    /// may have added; null where these are not known.
+    #[serde(default)]
+    pub lower_us: Option<f64>,
     /// The share of requests without a token.
     pub errors: f64,
     /// Processor time of the broker per request.
     pub cpu_us_per_request: Option<f64>,
+    /// The share of the broker's core that other programs had while the broker needed it; null where it was not
+    /// counted.
+    #[serde(default)]
+    pub core_taken: Option<f64>,
     /// The mean number of requests in the system.
     pub concurrency: f64,
     /// Disturbances by the host.
     pub noise: Vec<String>,
+}
+
+/// Verdict of a level on the objective.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LevelVerdict {
+    /// The upper bound of the percentile is within the objective.
+    Met,
+    /// The lower bound is beyond it, or the level shows no capacity.
+    Missed,
+    /// The objective lies between the bounds.
+    #[default]
+    CannotTell,
 }
 
 /// A rate of the monotone curve.

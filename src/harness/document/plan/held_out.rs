@@ -20,6 +20,9 @@ pub struct HeldOut {
     pub storms: Vec<Level>,
     /// Change of the speed of the machine up to the measurement of the storms.
     pub storm_drift: Drift,
+    /// Costs that were measured again beside the runs, each as a multiple of its cost in the calibration.
+    #[serde(default)]
+    pub costs_again: Vec<f64>,
     /// Reasons why something was not compared.
     pub notes: Vec<String>,
 }
@@ -43,6 +46,9 @@ pub struct Compared {
     pub unit: String,
     /// The prediction of the model.
     pub predicted: f64,
+    /// The prediction at both ends of the interval of the costs.
+    #[serde(default)]
+    pub interval: Option<[f64; 2]>,
     /// The measurement of a run that the model was not fitted to.
     pub measured: f64,
     /// Prediction minus measurement, as per cent of the measurement.

@@ -7,7 +7,7 @@ pub mod held_out;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::calibration::{MemoryModel, Side};
+use self::calibration::{CostInterval, MemoryModel, Side};
 use self::forecast::Forecast;
 use self::held_out::HeldOut;
 
@@ -40,14 +40,30 @@ pub struct Plan {
     pub mint: Option<Side>,
     /// Memory of the broker; null where it was not measured.
     pub memory: Option<MemoryModel>,
+    /// Interval of the costs of requests, for which the numbers of nodes hold; null where the calibration allows
+    /// no plan.
+    #[serde(default)]
+    pub costs: Option<CostInterval>,
     /// The simulated fleet; null where the calibration allows no plan.
     pub forecast: Option<Forecast>,
+    /// The number of nodes at both ends of the interval of the costs; null without a forecast.
+    #[serde(default)]
+    pub nodes: Option<NodesRange>,
     /// Errors of the model against runs that it was not fitted to.
     pub held_out: HeldOut,
     /// Notes for the reader of the plan.
     pub notes: Vec<String>,
     /// The plan in words; the answer comes first.
     pub sentences: Vec<String>,
+}
+
+/// The least number of nodes that meets every condition, at both ends of the interval of the costs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub struct NodesRange {
+    /// The number for the lowest costs; null where no number does.
+    pub at_least: Option<u64>,
+    /// The number for the highest costs; null where no number does.
+    pub at_most: Option<u64>,
 }
 
 /// The answer of a plan. The exit code follows from it.
@@ -66,6 +82,9 @@ pub enum Answer {
     /// No measured rate meets the objective.
     #[serde(rename = "out-of-reach")]
     Unreachable,
+    /// The evidence does not suffice for an answer.
+    #[serde(rename = "cannot-tell")]
+    Undecided,
     /// The calibration allows no plan.
     Unknown,
 }

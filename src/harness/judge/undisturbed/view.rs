@@ -57,6 +57,8 @@ pub struct Quiet {
     pub response: Quantiles,
     /// Percentiles of its lower bound.
     pub lower: Quantiles,
+    /// Response times of these answers, in nanoseconds.
+    pub times: Counts,
     /// The 95 % interval of the p99 response time, in nanoseconds.
     pub p99_interval: Result<(u64, u64), TooShort>,
 }
@@ -137,7 +139,8 @@ impl Quiet {
                 let lower = together(&kept(&sorted.lower, class, index));
                 let p99_interval = quantile_interval(&blocks, 0.99);
                 let lower = Quantiles::of(&lower, guard).unwrap_or(quantiles);
-                return Ok(Self { count, share, guard, response: quantiles, lower, p99_interval });
+                let (response, times) = (quantiles, response);
+                return Ok(Self { count, share, guard, response, lower, times, p99_interval });
             }
         }
         Err(Hidden::Slow(GUARDS.into_iter().max().unwrap_or_default()))

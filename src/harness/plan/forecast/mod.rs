@@ -94,6 +94,18 @@ pub(crate) fn forecast(question: &Question<'_>, watch: Watch<'_>) -> Result<Fore
     Forecaster::new(question, watch).forecast()
 }
 
+/// Computes the least number of nodes alone, or none if no number is enough.
+///
+/// # Errors
+/// Returns [`Interrupted`] when `watch` breaks off.
+pub(crate) fn nodes_needed(
+    question: &Question<'_>,
+    watch: Watch<'_>,
+) -> Result<Option<u64>, Interrupted> {
+    let least = Forecaster::new(question, watch).least()?;
+    Ok(least.nodes.map(|nodes| nodes as u64))
+}
+
 /// Returns the shape of a node in the fleet file.
 pub(crate) fn shape(fleet: &Fleet) -> Shape {
     let nodes = &fleet.nodes;

@@ -1,5 +1,6 @@
 //! Forecasts of small fleets, and of random ones.
 
+mod answers;
 mod properties;
 
 use super::*;
