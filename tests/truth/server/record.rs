@@ -73,19 +73,19 @@ impl Record {
     }
 
     /// Returns the number of answers.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
+    #[allow(dead_code, reason = "for tests that include this file")]
     pub(crate) fn count(&self) -> u64 {
         self.0.lock().taken.len()
     }
 
     /// Returns the share of answers that took longer than `limit_ns`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
+    #[allow(dead_code, reason = "for tests that include this file")]
     pub(crate) fn share_above(&self, limit_ns: u64) -> f64 {
         1.0 - self.0.lock().taken.quantile_below(limit_ns)
     }
 
     /// Returns the time that a share `p` of answers did not exceed, in nanoseconds.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for tests that include this file"))]
+    #[allow(dead_code, reason = "for tests that include this file")]
     pub(crate) fn quantile_ns(&self, p: f64) -> u64 {
         self.0.lock().taken.value_at_quantile(p)
     }
