@@ -9,7 +9,7 @@ from collections import namedtuple
 NAMES = ("p50", "p99")
 SHARES = {"p50": 0.5, "p99": 0.99}
 # Of the server, in the order of its answers. Wall time; `received_ns` is 0 without a stamp.
-Row = namedtuple("Row", "received_ns sent_ns service_ns stamped stalled")
+Row = namedtuple("Row", "received_ns sent_ns service_ns stamped stalled", defaults=(0,))
 # Time that the undisturbed view leaves out, without the guard before it. Wall time.
 Stretch = namedtuple("Stretch", "from_ns to_ns")
 

@@ -68,7 +68,10 @@ def statements(report, seen):
     yield f"{failed} failed", len(seen) - len(good), failed == len(seen) - len(good)
     counted = broker["hits"] + broker["misses"] + broker["coalesced"]
     yield f"{counted:.0f} tokens by the broker's counters", len(good), is_near(counted, len(good))
-    yield f"{report['load']['rate_answered']:.0f} answers per second", round(len(answered) / report["load"]["duration_s"]), is_near(report["load"]["rate_answered"] * report["load"]["duration_s"], len(answered))
+    load = report["load"]
+    # Rates are without the time in which the schedule stood still.
+    active_s = load["duration_s"] - (load["paused_s"] or 0)
+    yield f"{load['rate_answered']:.0f} answers per second", round(len(answered) / active_s), is_near(load["rate_answered"] * active_s, len(answered))
     times_ns = sorted(exchange.sent_ns - exchange.received_ns for exchange in answered)
     for name, says in reported(report, NAMES).items():
         truth = at(times_ns, NAMES[name]) / 1e3

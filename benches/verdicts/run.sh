@@ -20,7 +20,7 @@
 # first is the server's, the last is the generator's.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-if [[ " $* " != *" --table "* ]]; then
+if [[ ! " $* " =~ " "(--table|--help|-h)" " ]]; then
     [[ -n ${MINTBENCH:-} ]] || cargo build --profile dist --quiet --bin mintbench
     [[ -n ${TRUTH:-} ]] || cargo build --profile dist --quiet --package truth
 fi
