@@ -99,7 +99,7 @@ pub(super) fn cover(objective: &Objective, class: Class) -> Cover {
     }
 }
 
-/// Returns the number of answers that puts [`BEYOND_MIN`] beyond a percentile; 1 for the maximum, which
+/// Returns the number of answers that puts ten samples beyond a percentile; 1 for the maximum, which
 /// has none beyond it.
 #[expect(
     clippy::cast_possible_truncation,
