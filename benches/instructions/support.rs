@@ -1,4 +1,4 @@
-//! What the micro-benchmarks build their inputs with, too.
+//! Builders of inputs, shared with the micro-benchmarks.
 
 #[path = "../support/keys.rs"]
 pub(crate) mod keys;

@@ -16,7 +16,7 @@ pub(super) const ALG: &str = "RS256";
 /// Measures hits and then mints of a broker of its own, each up to the highest rate within the
 /// objective. Measures a mix and storms that the model is not fitted to, and checks the model by them.
 /// Simulates the fleet with the measured costs, and with those at both ends of their interval. Takes
-/// six to ten minutes. See docs/planning.md.
+/// some minutes. See docs/planning.md.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: 0 the nodes are enough; 1 the broker gave wrong answers or ended; 2 usage; 3 cannot tell (the machine was too disturbed, or the check \

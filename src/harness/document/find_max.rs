@@ -30,7 +30,7 @@ pub struct FindMax {
     /// The objectives. A rate is met if all of them are.
     #[schemars(length(min = 1))]
     pub objectives: Vec<String>,
-    /// What the search found.
+    /// Result of the search.
     pub answer: Answer,
     /// The highest rate that met the objectives.
     pub met: Option<End>,

@@ -8,7 +8,7 @@ use crate::harness::document::percentiles::{Bounded, ResponsePercentiles, Standi
 /// Answer of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Summary {
-    /// What was found.
+    /// Result of the search.
     pub(crate) answer: Answer,
     /// The highest rate that met the objectives.
     pub(crate) met: Option<End>,

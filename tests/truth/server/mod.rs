@@ -42,9 +42,9 @@ use warmup::{Warmup, warmup_ms};
 pub(crate) struct Options {
     /// The law of the answers' times; of a queue, of the times of service.
     pub(crate) law: Law,
-    /// Who serves.
+    /// Kind of service.
     pub(crate) service: Service,
-    /// Whether the record has a row with kernel stamps for each request.
+    /// True if the record has a row with kernel stamps for each request.
     pub(crate) stamped: bool,
     /// Planted stalls of the whole service.
     pub(crate) stalling: Option<Stalling>,

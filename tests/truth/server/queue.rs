@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 
 use super::stall::Stall;
 
-/// Who serves requests.
+/// Kind of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Service {
     /// One server that works for the time of the law, on the processor of its thread.

@@ -43,6 +43,6 @@ pub struct Attempt {
     pub p99_us: Option<Bounded>,
     /// The objectives, each with its verdict.
     pub slo: Vec<Slo>,
-    /// What the attempt left open, and the main cause; null if it decided what was asked.
+    /// Statements that the attempt left open, and the main cause; null if it decided what was asked.
     pub left_open: Option<String>,
 }

@@ -52,9 +52,7 @@ pub(crate) fn search<E>(
     terms: Terms,
     run: &mut dyn FnMut(f64) -> Result<Level, E>,
 ) -> Result<Found, E> {
-    let mut search = Search { terms, run, probes: Vec::new() };
-    search.double()?;
-    search.narrow()?;
+    let mut search = Search::bracketing(terms, run)?;
     search.overrun()?;
     // A rate beyond the bracket may have passed since. It then needs an equally fine bracket.
     search.narrow()?;
@@ -70,14 +68,23 @@ pub(crate) fn bracket<E>(
     terms: Terms,
     run: &mut dyn FnMut(f64) -> Result<Level, E>,
 ) -> Result<Found, E> {
-    let mut search = Search { terms, run, probes: Vec::new() };
-    search.double()?;
-    search.narrow()?;
+    let mut search = Search::bracketing(terms, run)?;
     search.repeat()?;
     Ok(conclude(terms, search.probes))
 }
 
-impl<E> Search<'_, E> {
+impl<'a, E> Search<'a, E> {
+    /// Returns a search that has a bracket of the limit.
+    fn bracketing(
+        terms: Terms,
+        run: &'a mut dyn FnMut(f64) -> Result<Level, E>,
+    ) -> Result<Self, E> {
+        let mut search = Self { terms, run, probes: Vec::new() };
+        search.double()?;
+        search.narrow()?;
+        Ok(search)
+    }
+
     fn probe(&mut self, rate: f64) -> Result<Verdict, E> {
         let level = (self.run)(rate)?;
         let verdict = level.verdict(self.terms.limit_ns);
