@@ -6,10 +6,11 @@ from figures import NAMES, verdicts
 from runs import line, run
 from setups import setup
 
-# Objectives that a run is given: a ladder with steps of 2 %, from half of the mean time of service on. The truth is
-# known after the run only; the step next to 10 % above or below it is looked up then.
+# Objectives that a run is given: a ladder with steps of 2 %. It begins at this multiple of the mean time of service. The
+# truth is known after the run only; the step next to 10 % above or below it is looked up then.
 STEP = 1.02
-TOPS_US = {"p50": 30_000, "p99": 300_000}
+BOTTOMS = {"p50": 0.55, "p99": 0.8}
+TOPS_US = {"p50": 4_000, "p99": 40_000}
 # The slack of the issue, and of the way over loopback, which is measured.
 SLACK = 0.01
 FACTORS = {"above": 1.10, "below": 0.90}
@@ -21,9 +22,10 @@ ASKED_EVERY = 5
 def ladder(mean_us):
     """All objectives, as flags."""
     for name in NAMES:
-        steps = math.ceil(math.log(TOPS_US[name] / (mean_us / 2)) / math.log(STEP))
+        bottom_us = BOTTOMS[name] * mean_us
+        steps = math.ceil(math.log(TOPS_US[name] / bottom_us) / math.log(STEP))
         for step in range(steps):
-            yield f"--slo={name}<{mean_us / 2 * STEP**step * 1e3:.0f}ns"
+            yield f"--slo={name}<{bottom_us * STEP**step * 1e3:.0f}ns"
 
 
 def is_wrong(limit_us, met, truth, way_us):
@@ -34,12 +36,15 @@ def is_wrong(limit_us, met, truth, way_us):
 
 
 def judged(said, truth, way_us):
-    """Of one percentile: the verdicts on the steps next to 10 % above and below the truth, and the wrong ones of all."""
+    """Of one percentile: the verdicts on the steps next to 10 % above and below what a client sees, and the wrong ones
+    of all.
+    """
     near = {}
     for side, factor in FACTORS.items():
-        limit_us, met = min(said, key=lambda step: abs(math.log(step[0] / (factor * truth))))
+        wanted_us = factor * (truth + way_us)
+        limit_us, met = min(said, key=lambda step: abs(math.log(step[0] / wanted_us)))
         # A truth beyond the ladder, on a machine that stood still: nobody was asked.
-        met = met if abs(math.log(limit_us / (factor * truth))) < math.log(STEP) else None
+        met = met if abs(math.log(limit_us / wanted_us)) < math.log(STEP) else None
         near[side] = {"limit_us": limit_us, "met": met, "wrong": is_wrong(limit_us, met, truth, way_us)}
     wrong = [[limit_us, met] for limit_us, met in said if is_wrong(limit_us, met, truth, way_us)]
     return near | {"asked": len(said), "decided": sum(met is not None for _, met in said), "wrong": wrong}
@@ -66,12 +71,12 @@ def laddered(number, seconds, way):
 
 
 def asked(first, seconds, way):
-    """A run of the same kind with one objective, 10 % above or below the truth of the first."""
+    """A run of the same kind with one objective, 10 % above or below what a client of the first saw."""
     number = first["number"]
     made = setup(number)
     count = number // ASKED_EVERY
     name, side = NAMES[count // 2 % 2], list(FACTORS)[count // 4 % 2]
-    limit_us = first["truth_us"][name] * FACTORS[side]
+    limit_us = (first["truth_us"][name] + way.way_us) * FACTORS[side]
     ended = run(made, seconds, [f"--slo={name}<{limit_us * 1e3:.0f}ns"])
     found = line(number, made, seconds, ended, way) | {"objective": [name, side, limit_us]}
     [(_, limit_us, met)] = verdicts(ended.report)

@@ -45,7 +45,7 @@ def run(made, seconds, objectives, law=None):
     with tempfile.TemporaryDirectory() as folder:
         rows, out = f"{folder}/rows.csv", f"{folder}/run"
         more = [*made.service, "--rows", rows, "--seed", str(made.seed)]
-        with Server(law or made.law, spin=False, more=more, confined=True) as at:
+        with Server(law or made.law, spin=made.spin, more=more, confined=True) as at:
             command = [MINTBENCH, "run", "--target", f"get+{at.url}", "--rate", str(made.rate), "--arrivals", "poisson", "--seed", str(made.seed)]
             command += ["--pacer-test", "0s", "--warmup", f"{WARMUP_S}s", "--duration", f"{seconds}s", "--threads", "1"]
             command += ["--cores", str(generator_cpu), "--connections", str(CONNECTIONS), "--json", "--out", out, *objectives]

@@ -70,6 +70,8 @@ class Setup:
     place: str
     seed: int
     stall: str = ""
+    # Asks for requests again and again. A virtual processor that sleeps is often woken late by its host.
+    spin: bool = False
 
     @property
     def stalls(self):
@@ -119,7 +121,7 @@ def setup(number):
     place = PLACES[combination % len(PLACES)] if beside else "none"
     # One server alone may as well work as wait.
     busy = count == 1 and chance.random() < 0.5
-    return Setup(kind, mean_us, utilisation, count, busy, share, place, number + 1)
+    return Setup(kind, mean_us, utilisation, count, busy, share, place, number + 1, spin=True)
 
 
 def combinations(seed, *choices):

@@ -104,9 +104,9 @@ WAYS = {"way_us": "from stamp to client", "floor_us": "in all"}
 
 def print_rule():
     print("\n## Verdicts\n")
-    print("The truth is a percentile of the times from stamp to stamp, of the same run. Each run has objectives in steps of 2 %; those next to 10 % above and")
-    print("below the truth are *decided* if the run said met or missed. A verdict is *wrong* if it contradicts the truth by more than 1 %, a miss also by more")
-    print("than the way over loopback from stamp to client.\n")
+    print("The truth is a percentile of the times from stamp to stamp, of the same run. A client sees the way over loopback besides. Each run has")
+    print("objectives in steps of 2 %. Those next to 10 % above and below the truth and the way are *decided* if the run said met or missed. A verdict")
+    print("is *wrong* if it contradicts the truth by more than 1 %, a miss also by more than the way.\n")
 
 
 def print_extra(lines):

@@ -59,7 +59,7 @@ pub(crate) struct GateArgs {
     #[arg(long, value_name = "CHANCE", default_value = "0.05", value_parser = share, env = "MINTBENCH_GATE_ALPHA")]
     pub(super) alpha: f64,
     /// Probability that a slow-down of the limit does not pass, and that one of the smallest effect fails
-    #[arg(long, value_name = "CHANCE", default_value = "0.95", value_parser = share, env = "MINTBENCH_GATE_POWER")]
+    #[arg(long, value_name = "CHANCE", default_value = "0.9", value_parser = share, env = "MINTBENCH_GATE_POWER")]
     pub(super) power: f64,
     /// Pairs before the gate first looks for a verdict beyond doubt; each further look doubles them
     #[arg(long, value_name = "N", default_value_t = 6, env = "MINTBENCH_GATE_PAIRS")]
@@ -67,7 +67,7 @@ pub(crate) struct GateArgs {
     /// Pairs after which the gate ends in any case [default: four times --pairs]
     #[arg(long, value_name = "N", env = "MINTBENCH_GATE_PAIRS_MAX")]
     pub(super) pairs_max: Option<usize>,
-    /// Requests per second [default: 5000; mint: 200]
+    /// Requests per second [default: 6500; mint: 200]
     #[arg(long, value_name = "N", env = "MINTBENCH_GATE_RATE")]
     pub(super) rate: Option<f64>,
     /// Length of the measured part of each leg [default: 500ms; mint: 1s]

@@ -38,6 +38,7 @@ impl LegError {
             base: unmeasured(),
             candidate: Leg { failures: vec![causes(self)], ..unmeasured() },
             by_turn: BTreeMap::new(),
+            by_request: BTreeMap::new(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::error::LegError;
 use crate::base::clock::{Clock, Monotonic};
 use crate::cli::progress::{Progress, left};
 use crate::harness::gate::judge::{Finding, Verdict, judge, overall};
-use crate::harness::gate::leg::{Leg, Pair, Side};
+use crate::harness::gate::leg::{Leg, Pair, Side, middle};
 use crate::harness::gate::metric::{Metric, Percentile};
 use crate::harness::gate::policy::Policy;
 use crate::harness::machine::stop::Stop;
@@ -120,7 +120,8 @@ impl Legs<'_> {
             Source::Stored(base) => {
                 let candidate = self.alone(&plan, number)?;
                 let base = Leg::clone(base);
-                Ok(Pair { seed: plan.seed, first, base, candidate, by_turn: BTreeMap::new() })
+                let (by_turn, by_request) = (BTreeMap::new(), BTreeMap::new());
+                Ok(Pair { seed: plan.seed, first, base, candidate, by_turn, by_request })
             }
         }
     }
@@ -147,14 +148,15 @@ impl Legs<'_> {
         let (mut one, mut other) = (one?, other?);
         let in_turn = [&mut one, &mut other];
         let measured = interleaved::measure(plan, in_turn, self.clock, self.stop);
-        let by_turn = by_turn(first, &measured);
+        let by_turn = [(Metric::Cpu, differences(first, Metric::Cpu, &measured.costs))].into();
+        let by_request = by_request(first, &measured);
         let [one, other] = measured.outcomes;
         let [base, candidate] = in_order(first, one, other);
         // If both failed, report the failure of the candidate, which is the side that is judged.
         let candidate = candidate.map_err(failed(Side::Candidate))?;
         let base = base.map_err(failed(Side::Base))?;
         let (base, candidate) = (Leg::of(&base), Leg::of(&candidate));
-        Ok(Pair { seed: plan.seed, first, base, candidate, by_turn })
+        Ok(Pair { seed: plan.seed, first, base, candidate, by_turn, by_request })
     }
 
     /// Measures a leg of the candidate, for comparison with a stored run.
@@ -176,21 +178,22 @@ const fn in_order<T>(first: Side, one: T, other: T) -> [T; 2] {
     }
 }
 
-/// Returns the differences of the metrics that are compared turn by turn.
-fn by_turn(first: Side, measured: &Interleaved) -> BTreeMap<Metric, Vec<f64>> {
-    let compare = |metric: Metric, turns: &[[u64; 2]]| {
-        let differences = turns.iter().filter_map(|[one, other]| {
-            let [base, candidate] = in_order(first, *one, *other).map(float);
-            metric.difference(base, candidate)
-        });
-        (metric, differences.collect())
-    };
-    let medians = measured.medians.iter().map(|(class, turns)| {
+/// Returns the differences of the median response times, by the requests that both builds answered.
+fn by_request(first: Side, measured: &Interleaved) -> BTreeMap<Metric, f64> {
+    let medians = measured.responses.iter().map(|(class, requests)| {
         let median = Metric::Response(*class, Percentile::P50);
-        compare(median, turns)
+        Some((median, middle(&differences(first, median, requests))?))
     });
-    let known = medians.filter(|(metric, _)| Metric::ALL.contains(metric));
-    known.chain([compare(Metric::Cpu, &measured.costs)]).collect()
+    medians.flatten().filter(|(metric, _)| Metric::ALL.contains(metric)).collect()
+}
+
+/// Returns the difference of a metric in each pair of values, which are in the order of the turns.
+fn differences(first: Side, metric: Metric, values: &[[u64; 2]]) -> Vec<f64> {
+    let difference = |[one, other]: &[u64; 2]| {
+        let [base, candidate] = in_order(first, *one, *other).map(float);
+        metric.difference(base, candidate)
+    };
+    values.iter().filter_map(difference).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a turn are far below 2^53")]

@@ -50,6 +50,8 @@ const DOUBLINGS: u32 = 2;
 
 /// Load of each leg that the flags leave open.
 struct Defaults {
+    /// Requests per second; none for the rate of the scenario.
+    rate: Option<f64>,
     duration: Duration,
     warmup: Duration,
     vms: u32,
@@ -61,6 +63,7 @@ struct Defaults {
 /// starts take less than a minute. The tokens are cached within the warm-up, even with the slowest
 /// signatures.
 const STEADY: Defaults = Defaults {
+    rate: Some(6_500.0),
     duration: Duration::from_millis(500),
     warmup: Duration::from_millis(150),
     vms: 40,
@@ -68,6 +71,7 @@ const STEADY: Defaults = Defaults {
 };
 /// Longer legs, because mints are few, and each needs a new key.
 const MINT: Defaults = Defaults {
+    rate: None,
     duration: Duration::from_secs(1),
     warmup: Duration::from_millis(500),
     vms: 100,
@@ -111,7 +115,7 @@ fn new_run(args: &GateArgs) -> Result<RunSpec, GateSettingsError> {
         other => return Err(GateSettingsError::Scenario(other.as_str().to_owned())),
     };
     let spec = RunSpec::read(scenario)?;
-    let spec = match args.rate {
+    let spec = match args.rate.or(defaults.rate) {
         Some(rate) => spec.at_rate(rate),
         None => spec,
     };

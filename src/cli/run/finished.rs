@@ -138,14 +138,14 @@ impl RunArgs {
 /// objective that nobody can tell.
 pub(super) fn exit(outcome: &Outcome, asked: Asked<'_>) -> Exit {
     let judged = |objective| Judgement::of_run(asked, objective, outcome).verdict;
-    let any = |verdict| asked.objectives.iter().any(|objective| judged(objective) == verdict);
+    let verdicts: Vec<Verdict> = asked.objectives.iter().map(judged).collect();
     if !outcome.failures.is_empty() {
         Exit::Failed
     } else if !Ruling::of(asked.rule, outcome).reasons.is_empty() {
         Exit::Invalid
-    } else if any(Verdict::Missed) {
+    } else if verdicts.contains(&Verdict::Missed) {
         Exit::SloBreached
-    } else if any(Verdict::Inconclusive) {
+    } else if verdicts.contains(&Verdict::Inconclusive) {
         Exit::Inconclusive
     } else {
         Exit::Pass

@@ -265,10 +265,10 @@ pub struct Pair {
     /// it, as natural logarithms. Empty where the two did not take turns, absent in files of earlier versions.
     #[serde(default)]
     pub cpu_by_turn: Vec<f64>,
-    /// By which factor the median response time of each turn of the candidate was longer than that of the
-    /// turn of the base beside it, as natural logarithms, by metric. Absent in files of earlier versions.
+    /// By which factor a request of the candidate took longer than the same request of the base, as a natural
+    /// logarithm: the median over all requests of the pair, by metric. Absent in files of earlier versions.
     #[serde(default)]
-    pub response_by_turn: BTreeMap<Metric, Vec<f64>>,
+    pub response_by_request: BTreeMap<Metric, f64>,
     /// The leg of the base.
     pub base: Leg,
     /// The leg of the candidate.

@@ -10,7 +10,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use super::held::Held;
-use super::looks::{Found, Looks};
+use super::looks::{Found, Looks, came_within};
 use super::pool::Pool;
 use super::setup::{Prepared, RunSetup};
 use super::shared::{Due, SCRATCH_BYTES, Shared};
@@ -65,9 +65,8 @@ const SETTLE: Nanos = Nanos::from_millis(25);
 const BATCH: usize = 4;
 /// Maximum number of events of one call.
 const EVENTS: usize = 256;
-/// Answers to read before the thread looks for due requests. If a server answers thousands at once,
-/// a due request does not wait for all of them.
-const ANSWERS: usize = 4;
+/// Longest time that reading an answer takes. A request that is due sooner goes first.
+const READ_MAX: Nanos = Nanos::from_micros(8);
 
 /// Pacing thread at work.
 pub(super) struct Generator<'a> {
@@ -244,14 +243,16 @@ impl<'a> Generator<'a> {
     }
 
     /// Moves the schedule by the time since `from`, in which the thread was off its core. Returns
-    /// false without evidence that something else than the target had the core.
+    /// false without evidence that something else than the target took the time.
     fn pauses_since(&mut self, from: Nanos) -> bool {
         let (setup, now) = (self.setup, self.now);
         let measured = self.window.contains(from) && self.window.contains(now);
+        let (witnesses, gap) = (&setup.witnesses, now - from);
+        let waited = self.core.explains(gap);
         let pauses = measured
             && setup.may_pause()
-            && setup.witnesses.are_apart()
-            && self.core.explains(now - from);
+            && witnesses.are_apart()
+            && (waited || witnesses.gaps_count() && came_within(&self.shared.epoll, gap));
         if pauses {
             self.shift.learn(setup.pauses.add(from, now), from);
         }
@@ -387,19 +388,29 @@ impl<'a> Generator<'a> {
         Ok(())
     }
 
+    /// Reads the answers of one look. Requests that are due go before each.
     fn handle_events(&mut self) {
         let events = std::mem::take(&mut self.events);
-        for (index, answers) in events.chunks(ANSWERS).enumerate() {
-            if index > 0 {
-                self.look_at_clock();
-                self.send_due();
-            }
-            for event in answers {
-                let connection = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
-                self.pool.ready(connection, &mut self.shared);
-            }
+        for event in &events {
+            self.send_before_read();
+            let connection = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            self.pool.ready(connection, &mut self.shared);
         }
         self.events = events;
+    }
+
+    /// Sends what is due, and what gets due while an answer would be read.
+    ///
+    /// A stamped answer may wait: its time is the kernel's. A late request delays all that follow it.
+    fn send_before_read(&mut self) {
+        self.look_at_clock();
+        let next = self.next_due().filter(|_| self.shared.stamped > 0);
+        let soon = self.now.saturating_add(READ_MAX);
+        while next.is_some_and(|next| self.now < next && next <= soon) {
+            std::hint::spin_loop();
+            self.look_at_clock();
+        }
+        self.send_due();
     }
 
     fn report(mut self) -> ThreadReport {

@@ -1,5 +1,10 @@
 //! Bounds of the times at which answers arrived, from the times at which the generator looked.
 
+use std::os::fd::AsFd;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
 use crate::harness::nanos::Nanos;
 
 /// An instant of which bounds are known.
@@ -100,9 +105,38 @@ impl Looks {
     }
 }
 
+/// Longest time that the kernel takes to receive one answer. It may do so on a generator's core.
+const RECEIPT_MAX: Nanos = Nanos::from_micros(10);
+/// Number of answers from which on nobody counts.
+const COUNTED_MAX: usize = 256;
+
+/// Returns true if the kernel has received all answers that wait to be read in less than this gap.
+pub(super) fn came_within(epoll: &impl AsFd, gap: Nanos) -> bool {
+    let mut found = Vec::with_capacity(COUNTED_MAX);
+    let count = epoll::wait(epoll, spare_capacity(&mut found), Some(&Timespec::default()));
+    count.is_ok_and(|count| count < COUNTED_MAX && RECEIPT_MAX.saturating_mul(count as u64) < gap)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_explain_a_gap_that_is_no_longer_than_their_receipt() {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let within = |micros| came_within(&poll, Nanos::from_micros(micros));
+        assert!(within(201));
+        let ready: Vec<_> = (0..30).map(|_| std::io::pipe().unwrap()).collect();
+        for (reader, _) in &ready {
+            epoll::add(&poll, reader, epoll::EventData::new_u64(0), epoll::EventFlags::IN).unwrap();
+        }
+        assert!(within(201), "nothing has come");
+        for (_, writer) in &ready {
+            rustix::io::write(writer, b"x").unwrap();
+        }
+        assert!(within(301));
+        assert!(!within(300));
+    }
 
     #[test]
     fn what_a_look_misses_arrives_after_the_time_before_it() {

@@ -3,8 +3,6 @@
 //! Effects, bounds and limits are shares by which the candidate is worse: 0.05 means 5 % slower, or 5 of
 //! 100 lookups lost for the hit ratio.
 
-use std::collections::BTreeMap;
-
 use super::judge::{self, Finding, overall};
 use super::leg::{self, Side};
 use super::metric::Metric;
@@ -150,15 +148,10 @@ fn pair(pair: &leg::Pair) -> Pair {
             Side::Candidate => Order::CandidateFirst,
         },
         cpu_by_turn: pair.by_turn.get(&Metric::Cpu).cloned().unwrap_or_default(),
-        response_by_turn: responses_by_turn(pair),
+        response_by_request: pair.by_request.clone(),
         base: of_leg(&pair.base),
         candidate: of_leg(&pair.candidate),
     }
-}
-
-fn responses_by_turn(pair: &leg::Pair) -> BTreeMap<Metric, Vec<f64>> {
-    let responses = pair.by_turn.iter().filter(|(metric, _)| metric.is_latency());
-    responses.map(|(metric, turns)| (*metric, turns.clone())).collect()
 }
 
 fn of_leg(leg: &leg::Leg) -> Leg {

@@ -9,6 +9,7 @@ use crate::harness::class::Class;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::validity::Reason;
 use crate::harness::record::intervals::{Latencies, histogram};
+use crate::harness::stats::median::median;
 use crate::harness::stats::paired::signed_rank::hodges_lehmann;
 
 /// Results of one run.
@@ -68,26 +69,37 @@ pub(crate) struct Pair {
     /// Differences of each metric that is compared turn by turn, one for each pair of turns. Empty if the
     /// two did not take turns.
     pub(crate) by_turn: BTreeMap<Metric, Vec<f64>>,
+    /// Differences of the metrics that are compared request by request: the median over the requests of both legs.
+    /// Empty if the two did not take turns.
+    pub(crate) by_request: BTreeMap<Metric, f64>,
 }
 
 /// Minimum number of turns. Fewer say less than the whole legs.
 const TURNS_MIN: usize = 8;
+/// Minimum number of requests that are compared one by one.
+const REQUESTS_MIN: usize = 40;
+
+/// Returns the median of the differences of single requests, if there are enough of them.
+pub(crate) fn middle(requests: &[f64]) -> Option<f64> {
+    (requests.len() >= REQUESTS_MIN).then(|| median(requests))
+}
 
 impl Pair {
     /// Returns the difference of a metric with these values in the two legs; above zero the candidate is
     /// worse. Returns none if it is not finite, as with zeros.
     ///
-    /// With enough turns, this is the robust middle of the turns. A short disturbance of the machine hits
+    /// With enough turns or requests, this is their robust middle. A short disturbance of the machine hits
     /// a turn of one side only and hardly moves that middle.
     pub(crate) fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
-        let turns = self.turns(metric).and_then(hodges_lehmann);
-        turns.or_else(|| metric.difference(base, candidate))
+        let requests = self.by_request.get(&metric).copied();
+        let turns = || self.turns(metric).and_then(hodges_lehmann);
+        requests.or_else(turns).or_else(|| metric.difference(base, candidate))
     }
 
     /// Returns the condition that both legs must meet for a metric.
     pub(crate) fn requirement(&self, metric: Metric) -> Requirement {
-        let turns = self.turns(metric);
-        metric.requirement(if turns.is_some() { Compared::ByTurn } else { Compared::Whole })
+        let in_turns = self.by_request.contains_key(&metric) || self.turns(metric).is_some();
+        metric.requirement(if in_turns { Compared::InTurns } else { Compared::Whole })
     }
 
     /// Returns the differences of the turns, if there are enough of them.
@@ -239,7 +251,7 @@ mod tests {
     fn pair(cpu_by_turn: Vec<f64>) -> Pair {
         let (base, candidate) = (Leg::default(), Leg::default());
         let by_turn = [(Metric::Cpu, cpu_by_turn)].into();
-        Pair { seed: 1, first: Side::Base, base, candidate, by_turn }
+        Pair { seed: 1, first: Side::Base, base, candidate, by_turn, by_request: BTreeMap::new() }
     }
 
     #[test]
@@ -260,17 +272,25 @@ mod tests {
         let late = Leg { values, reasons: vec!["late".to_owned()], ..Leg::default() };
         let kept = Leg { kept_rate: true, ..late.clone() };
         let blurred = Leg { late_medians: [Class::Hit].into(), ..kept.clone() };
-        let turns = Pair { by_turn: [(hit, vec![0.0; TURNS_MIN])].into(), ..pair(Vec::new()) };
-        let by_turn = turns.requirement(hit);
-        let fit = [&late, &kept, &blurred].map(|leg| leg.value(hit, by_turn).is_ok());
+        let turns = Pair { by_request: [(hit, 0.0)].into(), ..pair(Vec::new()) };
+        let in_turns = turns.requirement(hit);
+        let fit = [&late, &kept, &blurred].map(|leg| leg.value(hit, in_turns).is_ok());
         assert_eq!(fit, [false, true, false]);
         let valid = Leg { reasons: Vec::new(), ..blurred };
-        assert_eq!(valid.value(hit, by_turn), Ok(50.0));
+        assert_eq!(valid.value(hit, in_turns), Ok(50.0));
+        assert_eq!(turns.difference(hit, 50.0, 70.0), Some(0.0));
         // Whole legs, and a p99, need more.
         let whole = pair(Vec::new()).requirement(hit);
         assert_eq!(kept.value(hit, whole), Err(Unusable::Invalid));
         let p99 = turns.requirement(Metric::Response(Class::Hit, Percentile::P99));
         assert_eq!((whole, p99), (Requirement::Valid, Requirement::Valid));
+    }
+
+    #[test]
+    fn the_middle_of_requests_needs_enough_of_them() {
+        let requests = |count: u32| (0..count).map(f64::from).collect::<Vec<f64>>();
+        assert_eq!(middle(&requests(39)), None);
+        assert_eq!(middle(&requests(41)), Some(20.0));
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub(crate) enum Requirement {
 /// Parts of the two legs of a pair that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
-    /// Each turn of one leg with the turn of the other beside it.
-    ByTurn,
+    /// Each turn of one leg with the turn of the other beside it, or the requests in them one by one.
+    InTurns,
     /// The whole legs.
     Whole,
 }
@@ -66,7 +66,7 @@ impl Metric {
     pub(crate) const fn requirement(self, compared: Compared) -> Requirement {
         match (self, compared) {
             (Self::Cpu | Self::HitRatio | Self::Memory, _) => Requirement::Rate,
-            (Self::Response(class, Percentile::P50), Compared::ByTurn) => {
+            (Self::Response(class, Percentile::P50), Compared::InTurns) => {
                 Requirement::Median(class)
             }
             (Self::Response(..), _) => Requirement::Valid,

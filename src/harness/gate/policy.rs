@@ -158,7 +158,7 @@ pub(crate) mod tests {
 
     /// Returns a policy of these metrics with the settings of a gate without flags.
     pub(crate) fn default_policy(metrics: &[&str]) -> Policy {
-        let (power, tolerance, limit) = (0.95, 0.005, 0.03);
+        let (power, tolerance, limit) = (0.9, 0.005, 0.03);
         Policy { power, tolerance, limit, looks: Policy::doubling(6, 24), ..policy(metrics) }
     }
 

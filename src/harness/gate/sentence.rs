@@ -134,7 +134,14 @@ mod tests {
         let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
         let leg = Leg { values, reasons, kept_rate: true, ..Leg::default() };
         let (base, candidate) = (leg.clone(), leg);
-        let pair = Pair { seed: 1, first: Side::Base, base, candidate, by_turn: BTreeMap::new() };
+        let pair = Pair {
+            seed: 1,
+            first: Side::Base,
+            base,
+            candidate,
+            by_turn: BTreeMap::new(),
+            by_request: BTreeMap::new(),
+        };
         let pairs = vec![pair; 10];
         let findings = judge(&pairs, policy);
         sentence(verdict, &Story { pairs: &pairs, findings: &findings, failures: &[], policy })

@@ -1,7 +1,7 @@
-//! Two brokers measured in turns, with the processor time and the median response time of each turn.
+//! Two brokers measured in turns, with the processor time of each turn and the answers to the same requests.
 //!
 //! Both runs have the same schedule. A turn of one run and the next turn of the other send the same
-//! requests, so they can be compared turn by turn. Means over whole runs cannot: one disturbed
+//! requests, so turns and requests can be compared one by one. Means over whole runs cannot: one disturbed
 //! moment of a shared machine moves a mean by more than the effects that a gate looks for.
 
 use std::collections::BTreeMap;
@@ -35,9 +35,9 @@ pub struct Interleaved {
     /// Processor time in nanoseconds that the turns of each period took, of the first run and of
     /// the other. Periods whose costs were not read in time are left out.
     pub costs: Vec<[u64; 2]>,
-    /// Median response times in nanoseconds of the turns of each period, of the first run and of the
-    /// other, for each class of good answers. Periods in which a run had too few are left out.
-    pub medians: BTreeMap<Class, Vec<[u64; 2]>>,
+    /// Response times in nanoseconds of each request that both runs answered well, of the first run and of the
+    /// other, by class. A request that the two answered in different classes is left out.
+    pub responses: BTreeMap<Class, Vec<[u64; 2]>>,
 }
 
 /// Runs `plan` against two subjects in turns, the first subject first.
@@ -63,8 +63,8 @@ pub fn measure(
     });
     let costs = costs(&readings, runs.each_ref().map(|run| run.answers.window));
     let [first, second] = &runs;
-    let medians = medians(&first.answers.kept, &second.answers.kept);
-    Interleaved { outcomes: runs.map(|run| run.outcome), costs, medians }
+    let responses = responses(&first.answers.kept, &second.answers.kept);
+    Interleaved { outcomes: runs.map(|run| run.outcome), costs, responses }
 }
 
 struct Run {
@@ -102,38 +102,27 @@ impl IntervalSink for Answers {
     }
 }
 
-/// Fewest answers of a class in a turn that have a median. The comparison of turns needs no exact
-/// medians: those of equal builds err alike.
-const TURN_ANSWERS_MIN: usize = 5;
-
-/// Returns the medians of each class in the turns of each period that both runs have.
-fn medians(first: &[Kept], second: &[Kept]) -> BTreeMap<Class, Vec<[u64; 2]>> {
-    let mut seconds = medians_of(Turn::Second, second);
+/// Returns the response times of the requests that both runs answered, by class.
+fn responses(first: &[Kept], second: &[Kept]) -> BTreeMap<Class, Vec<[u64; 2]>> {
+    let second = by_request(Turn::Second, second);
     let mut both: BTreeMap<Class, Vec<[u64; 2]>> = BTreeMap::new();
-    for (key, first_ns) in medians_of(Turn::First, first) {
-        if let Some(second_ns) = seconds.remove(&key) {
-            both.entry(key.0).or_default().push([first_ns, second_ns]);
+    for (key, first_ns) in by_request(Turn::First, first) {
+        if let Some(second_ns) = second.get(&key) {
+            both.entry(key.0).or_default().push([first_ns, *second_ns]);
         }
     }
     both
 }
 
-/// Returns the median response time of each class in each period, in nanoseconds.
-fn medians_of(turn: Turn, answers: &[Kept]) -> BTreeMap<(Class, u64), u64> {
-    let mut times: BTreeMap<(Class, u64), Vec<u32>> = BTreeMap::new();
-    for answer in answers {
-        if let Some(period) = turn.period_of(answer.intended) {
-            times.entry((answer.class, period)).or_default().push(answer.response_ns);
-        }
-    }
-    let enough = times.into_iter().filter(|(_, times)| times.len() >= TURN_ANSWERS_MIN);
-    enough.filter_map(|(key, times)| Some((key, middle(times)?))).collect()
-}
-
-/// Returns the median, of an even number the upper one.
-fn middle(mut times: Vec<u32>) -> Option<u64> {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().map(u64::from)
+/// Returns the response times in nanoseconds of the requests that were due in turns of this run, by class and by the
+/// time of the schedule.
+fn by_request(turn: Turn, answers: &[Kept]) -> BTreeMap<(Class, Nanos), u64> {
+    let due = answers.iter().filter(|answer| turn.period_of(answer.intended).is_some());
+    let of = |answer: &Kept| {
+        let key = (answer.class, turn.own_time(answer.intended));
+        (key, u64::from(answer.response_ns))
+    };
+    due.map(of).collect()
 }
 
 /// Processor time booked for both processes, read shortly before each half of a period begins.
@@ -217,17 +206,17 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_compared_within_their_period_and_by_class() {
-        let first = [hits(0, &[9, 1, 5, 7, 3]), hits(2, &[30; 4]), hits(4, &[40; 6])].concat();
-        let second = [hits(1, &[2, 4, 6, 8, 90]), hits(3, &[8; 9]), hits(5, &[50; 5])].concat();
-        let compared = medians(&first, &second);
-        // In the second period the first run has too few answers.
-        assert_eq!(compared, BTreeMap::from([(Class::Hit, vec![[5, 6], [40, 50]])]));
+    fn answers_to_the_same_request_are_compared_if_their_class_is_the_same() {
+        let first = [hits(0, &[9, 1]), hits(2, &[30; 2]), hits(4, &[40])].concat();
+        let second = [hits(1, &[2, 4]), hits(3, &[8])].concat();
+        let compared = responses(&first, &second);
+        // The second run lacks the last request of the second period, and the third period.
+        assert_eq!(compared, BTreeMap::from([(Class::Hit, vec![[9, 2], [1, 4], [30, 8]])]));
         let misses: Vec<Kept> =
             second.iter().map(|hit| Kept { class: Class::Miss, ..*hit }).collect();
-        assert_eq!(medians(&first, &misses), BTreeMap::new());
+        assert_eq!(responses(&first, &misses), BTreeMap::new());
         // An answer that is due outside the turns of its run does not count.
-        assert_eq!(medians(&second, &first), BTreeMap::new());
+        assert_eq!(responses(&second, &first), BTreeMap::new());
     }
 
     #[test]

@@ -94,7 +94,14 @@ impl Simulated {
             (base, self.leg(policy, of_candidate))
         };
         let first = if mirrored { Side::Candidate } else { Side::Base };
-        Pair { seed: number as u64, first, base, candidate, by_turn: BTreeMap::new() }
+        Pair {
+            seed: number as u64,
+            first,
+            base,
+            candidate,
+            by_turn: BTreeMap::new(),
+            by_request: BTreeMap::new(),
+        }
     }
 }
 

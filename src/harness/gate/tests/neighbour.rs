@@ -57,7 +57,14 @@ fn pairs(policy: &Policy, host: Host, slower: f64, seed: u64) -> Vec<Pair> {
         let base = leg(rng, &policy.metrics, of_base, 0.0);
         let candidate = leg(rng, &policy.metrics, of_candidate, slower);
         let first = Side::first_of(number);
-        Pair { seed: number as u64, first, base, candidate, by_turn: BTreeMap::new() }
+        Pair {
+            seed: number as u64,
+            first,
+            base,
+            candidate,
+            by_turn: BTreeMap::new(),
+            by_request: BTreeMap::new(),
+        }
     })
     .collect()
 }

@@ -1,7 +1,5 @@
 //! Gates with the default settings on a shared machine: no leg is valid, and the turns are compared.
 
-use std::collections::BTreeMap;
-
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -13,6 +11,7 @@ use super::super::policy::Policy;
 use super::super::policy::tests::default_policy;
 use super::{FIVE, GATES};
 use crate::harness::stats::median::median;
+use crate::harness::stats::paired::signed_rank::hodges_lehmann;
 
 /// Scatter of a shared machine, as standard deviations of logarithms.
 #[derive(Clone, Copy)]
@@ -64,10 +63,17 @@ fn leg(rng: &mut StdRng) -> Leg {
 /// Returns pair number `number` with a candidate whose median response time is slower by `slower`.
 fn pair(rng: &mut StdRng, machine: Shared, number: usize, slower: f64) -> Pair {
     let (base, candidate) = (leg(rng), leg(rng));
-    let by_turn: BTreeMap<Metric, Vec<f64>> = [("cpu", 0.0), ("hit.p50", slower)]
-        .map(|(name, slower)| (name.parse().unwrap(), turns(rng, machine, slower)))
-        .into();
-    Pair { seed: number as u64, first: Side::first_of(number), base, candidate, by_turn }
+    let by_turn = [(Metric::Cpu, turns(rng, machine, 0.0))].into();
+    let hit = hodges_lehmann(&turns(rng, machine, slower)).unwrap();
+    let by_request = [("hit.p50".parse().unwrap(), hit)].into();
+    Pair {
+        seed: number as u64,
+        first: Side::first_of(number),
+        base,
+        candidate,
+        by_turn,
+        by_request,
+    }
 }
 
 /// Runs one gate as the command does.
