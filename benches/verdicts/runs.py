@@ -71,11 +71,12 @@ class Way:
 
     @classmethod
     def measured(cls):
-        made = Setup("floor", 100, 0.1, 1, False, 0.0, "none", 1)
-        ended = run(made, WAY_S, [], law="floor")
+        # An answer at once comes while the client is still in the call that sent the request. So that server tells
+        # nothing of the way.
+        later, at_once = (run(Setup("constant", 200, 0.2, 4, False, 0.0, "none", 1, spin=True), WAY_S, [], law=law) for law in (None, "floor"))
         # From the write on: how late the generator writes is not the way.
-        client_us = ended.report["classes"]["all"]["service_us"]["p50"]
-        return cls(client_us - ended.truth[0]["p50"], client_us)
+        seen_us = [ended.report["classes"]["all"]["service_us"]["p50"] for ended in (later, at_once)]
+        return cls(seen_us[0] - later.truth[0]["p50"], seen_us[1])
 
 
 def line(number, made, seconds, ended, way):

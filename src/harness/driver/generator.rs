@@ -84,6 +84,8 @@ pub(super) struct Generator<'a> {
     looks: Looks,
     shift: Shift,
     core: OwnCore,
+    /// True if the thread worked on answers since its last reading of the clock.
+    handled: bool,
     next_tick: Nanos,
     hiccup: Histogram<u64>,
     busy: Nanos,
@@ -140,6 +142,7 @@ impl<'a> Generator<'a> {
             looks: Looks::new(now),
             shift: Shift::default(),
             core: OwnCore::default(),
+            handled: false,
             next_tick: start,
             hiccup: histogram(),
             busy: Nanos::ZERO,
@@ -227,6 +230,7 @@ impl<'a> Generator<'a> {
         if self.now > from.saturating_add(DISTURBANCE_MIN) {
             self.was_away(from);
         }
+        self.handled = false;
     }
 
     /// Notes that the thread was off its core since `from`.
@@ -248,11 +252,12 @@ impl<'a> Generator<'a> {
         let (setup, now) = (self.setup, self.now);
         let measured = self.window.contains(from) && self.window.contains(now);
         let (witnesses, gap) = (&setup.witnesses, now - from);
+        // Work on answers takes as long as the target makes them. So does TLS, whose answers have no stamps.
+        let looked = !self.handled && self.shared.stamped > 0;
+        let stopped = looked && witnesses.clears_all_gaps() && came_within(&self.shared.epoll, gap);
         let waited = self.core.explains(gap);
-        let pauses = measured
-            && setup.may_pause()
-            && witnesses.are_apart()
-            && (waited || witnesses.gaps_count() && came_within(&self.shared.epoll, gap));
+        let cleared = setup.may_pause() && witnesses.target_is_clear();
+        let pauses = measured && cleared && (waited || stopped);
         if pauses {
             self.shift.learn(setup.pauses.add(from, now), from);
         }
@@ -291,6 +296,7 @@ impl<'a> Generator<'a> {
         self.shared.recorder.advance(now);
         self.shared.wall_clock.update(WallClock::read(self.setup.clock));
         self.shared.unseen_since = self.looks.unseen_since();
+        self.handled = true;
         self.pool.expire(now, &mut self.shared);
         self.shared.settle_held();
         true
@@ -394,6 +400,7 @@ impl<'a> Generator<'a> {
         for event in &events {
             self.send_before_read();
             let connection = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            self.handled = true;
             self.pool.ready(connection, &mut self.shared);
         }
         self.events = events;

@@ -88,7 +88,7 @@ impl Pair {
     /// Returns the difference of a metric with these values in the two legs; above zero the candidate is
     /// worse. Returns none if it is not finite, as with zeros.
     ///
-    /// With enough turns or requests, this is their robust middle. A short disturbance of the machine hits
+    /// With enough requests of a median, or turns of processor time, this is their robust middle. A short disturbance of the machine hits
     /// a turn of one side only and hardly moves that middle.
     pub(crate) fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
         let requests = self.by_request.get(&metric).copied();

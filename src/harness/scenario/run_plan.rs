@@ -63,14 +63,13 @@ impl Classes {
     }
 }
 
-/// Pauses of the schedule while a generator thread has no core.
+/// Pauses of the schedule while a generator thread is stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pausing {
     /// The schedule goes on. The requests of that time are sent late, in a burst.
     #[default]
     Never,
-    /// The schedule waits, if the kernel says that the thread was waiting for its core and the
-    /// target cannot have had it.
+    /// The schedule waits, if the target cannot be what stopped the thread.
     Witnessed,
 }
 

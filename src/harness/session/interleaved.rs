@@ -63,7 +63,7 @@ pub fn measure(
     });
     let costs = costs(&readings, runs.each_ref().map(|run| run.answers.window));
     let [first, second] = &runs;
-    let responses = responses(&first.answers.kept, &second.answers.kept);
+    let responses = responses(&first.answers, &second.answers);
     Interleaved { outcomes: runs.map(|run| run.outcome), costs, responses }
 }
 
@@ -103,7 +103,7 @@ impl IntervalSink for Answers {
 }
 
 /// Returns the response times of the requests that both runs answered, by class.
-fn responses(first: &[Kept], second: &[Kept]) -> BTreeMap<Class, Vec<[u64; 2]>> {
+fn responses(first: &Answers, second: &Answers) -> BTreeMap<Class, Vec<[u64; 2]>> {
     let second = by_request(Turn::Second, second);
     let mut both: BTreeMap<Class, Vec<[u64; 2]>> = BTreeMap::new();
     for (key, first_ns) in by_request(Turn::First, first) {
@@ -115,11 +115,12 @@ fn responses(first: &[Kept], second: &[Kept]) -> BTreeMap<Class, Vec<[u64; 2]>> 
 }
 
 /// Returns the response times in nanoseconds of the requests that were due in turns of this run, by class and by the
-/// time of the schedule.
-fn by_request(turn: Turn, answers: &[Kept]) -> BTreeMap<(Class, Nanos), u64> {
-    let due = answers.iter().filter(|answer| turn.period_of(answer.intended).is_some());
+/// time of the schedule since the measured part began.
+fn by_request(turn: Turn, answers: &Answers) -> BTreeMap<(Class, Nanos), u64> {
+    let begin = answers.window.map_or(Nanos::ZERO, |window| turn.own_time(window.start));
+    let due = answers.kept.iter().filter(|answer| turn.period_of(answer.intended).is_some());
     let of = |answer: &Kept| {
-        let key = (answer.class, turn.own_time(answer.intended));
+        let key = (answer.class, turn.own_time(answer.intended).saturating_sub(begin));
         (key, u64::from(answer.response_ns))
     };
     due.map(of).collect()
@@ -207,16 +208,23 @@ mod tests {
 
     #[test]
     fn answers_to_the_same_request_are_compared_if_their_class_is_the_same() {
+        let from = |period, kept: &[Kept]| Answers {
+            window: Some(window(period..period + 3)),
+            kept: kept.to_vec(),
+        };
         let first = [hits(0, &[9, 1]), hits(2, &[30; 2]), hits(4, &[40])].concat();
         let second = [hits(1, &[2, 4]), hits(3, &[8])].concat();
-        let compared = responses(&first, &second);
+        let compared = responses(&from(0, &first), &from(0, &second));
         // The second run lacks the last request of the second period, and the third period.
         assert_eq!(compared, BTreeMap::from([(Class::Hit, vec![[9, 2], [1, 4], [30, 8]])]));
+        // The second run may begin some periods later.
+        let later = [hits(5, &[2, 4]), hits(7, &[8])].concat();
+        assert_eq!(responses(&from(0, &first), &from(2, &later)), compared);
         let misses: Vec<Kept> =
             second.iter().map(|hit| Kept { class: Class::Miss, ..*hit }).collect();
-        assert_eq!(responses(&first, &misses), BTreeMap::new());
+        assert_eq!(responses(&from(0, &first), &from(0, &misses)), BTreeMap::new());
         // An answer that is due outside the turns of its run does not count.
-        assert_eq!(responses(&second, &first), BTreeMap::new());
+        assert_eq!(responses(&from(0, &second), &from(0, &first)), BTreeMap::new());
     }
 
     #[test]

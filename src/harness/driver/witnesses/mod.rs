@@ -40,6 +40,8 @@ pub(super) struct Witnesses {
     began_apart: bool,
     /// Threads that spin see gaps in their clocks themselves.
     waiting: Waiting,
+    /// True if a quota limits this process, and a target on this machine may be what uses it up.
+    shares_quota: bool,
     /// Numbers of the generator's threads.
     generators: Mutex<Vec<u32>>,
     pub(super) log: WitnessLog,
@@ -49,7 +51,9 @@ impl Witnesses {
     /// Looks for the process of the target.
     pub(super) fn of(target: SocketAddr, cores: &Cores, waiting: Waiting) -> Self {
         let (proc, devices) = (Path::new(PROC), Path::new(NETWORK_DEVICES));
-        Self::at(Place::of(proc, devices, target), proc, &cores.generator, waiting)
+        let place = Place::of(proc, devices, target);
+        let shares_quota = matches!(place, Place::Here(_)) && Own::this().limited.is_some();
+        Self { shares_quota, ..Self::at(place, proc, &cores.generator, waiting) }
     }
 
     fn at(place: Place, proc: &Path, cores: &[usize], waiting: Waiting) -> Self {
@@ -60,6 +64,7 @@ impl Witnesses {
             apart: AtomicBool::new(began_apart),
             began_apart,
             waiting,
+            shares_quota: false,
             generators: Mutex::default(),
             log: WitnessLog::default(),
         }
@@ -79,6 +84,20 @@ impl Witnesses {
     /// target took its core.
     pub(super) fn gaps_count(&self) -> bool {
         self.waiting == Waiting::Spin && self.are_apart()
+    }
+
+    /// Returns true if the target cannot have stopped a generator thread.
+    pub(super) fn target_is_clear(&self) -> bool {
+        self.are_apart() && !self.shares_quota
+    }
+
+    /// Returns true if each gap between two looks was made by something else than the target, whoever it was.
+    ///
+    /// The kernel receives the answers of a target on this machine where the target runs. Those of another machine
+    /// may be received on a generator's core.
+    pub(super) fn clears_all_gaps(&self) -> bool {
+        let here = matches!(self.place, Place::Here(_));
+        here && self.waiting == Waiting::Spin && self.target_is_clear()
     }
 
     /// Returns what is known of the target and the generator's cores.
@@ -428,6 +447,22 @@ mod tests {
         watch.refresh();
         assert!(!witnesses.are_apart());
         assert_eq!(witnesses.neighbourhood(), Neighbourhood::Unknown);
+    }
+
+    #[test]
+    fn only_a_target_here_that_is_apart_and_shares_no_quota_is_cleared_by_a_gap_alone() {
+        let root = machine();
+        let of = |place, cores: &[usize], waiting| {
+            Witnesses::at(place, root.path(), cores, waiting).clears_all_gaps()
+        };
+        let here = || Place::Here(vec![7]);
+        assert!(of(here(), &[1], Waiting::Spin));
+        assert!(!of(here(), &[0], Waiting::Spin));
+        assert!(!of(here(), &[1], Waiting::Sleep));
+        assert!(!of(Place::Elsewhere, &[1], Waiting::Spin));
+        let apart = Witnesses::at(here(), root.path(), &[1], Waiting::Spin);
+        let limited = Witnesses { shares_quota: true, ..apart };
+        assert!(limited.are_apart() && !limited.target_is_clear() && !limited.clears_all_gaps());
     }
 
     #[test]

@@ -246,9 +246,13 @@ impl Level {
         let counted = outcome.broker.as_ref();
         let counters = counted.and_then(|counted| counted.measured);
         let Faults { generator, noise } = Faults::of(&outcome.reasons);
+        let level = Self::of_times(upper, Some(lower), totals.whole.failed(), slo);
+        // A target that is left behind works through the pauses of the load, too.
+        let idle = if level.growing { 0.0 } else { outcome.measured.paused.as_f64() };
+        let running = outcome.duration.as_f64() - outcome.measured.paused.as_f64();
         Self {
             offered,
-            answered: outcome.rate_answered,
+            answered: outcome.rate_answered * running / (outcome.duration.as_f64() - idle),
             generator,
             noise,
             cpu_us: counters.and_then(|counters| counters.cpu_us_per_request()),
@@ -259,7 +263,7 @@ impl Level {
             }),
             service: good.service.clone(),
             undisturbed: undisturbed(&outcome.undisturbed),
-            ..Self::of_times(upper, Some(lower), totals.whole.failed(), slo)
+            ..level
         }
     }
 
