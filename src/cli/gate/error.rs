@@ -1,6 +1,5 @@
 //! Reasons why a leg of a gate has no result.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 
 use crate::harness::gate::leg::{Leg, Pair, Side};
@@ -32,14 +31,8 @@ impl LegError {
     /// Returns pair number `number` as evidence against a candidate that died under load.
     pub(super) fn evidence(&self, seed: u64, number: usize) -> Pair {
         let unmeasured = || Leg { reasons: vec!["not measured".to_owned()], ..Leg::default() };
-        Pair {
-            seed,
-            first: Side::first_of(number),
-            base: unmeasured(),
-            candidate: Leg { failures: vec![causes(self)], ..unmeasured() },
-            by_turn: BTreeMap::new(),
-            by_request: BTreeMap::new(),
-        }
+        let candidate = Leg { failures: vec![causes(self)], ..unmeasured() };
+        Pair::apart(seed, Side::first_of(number), unmeasured(), candidate)
     }
 }
 

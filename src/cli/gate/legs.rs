@@ -120,8 +120,7 @@ impl Legs<'_> {
             Source::Stored(base) => {
                 let candidate = self.alone(&plan, number)?;
                 let base = Leg::clone(base);
-                let (by_turn, by_request) = (BTreeMap::new(), BTreeMap::new());
-                Ok(Pair { seed: plan.seed, first, base, candidate, by_turn, by_request })
+                Ok(Pair::apart(plan.seed, first, base, candidate))
             }
         }
     }

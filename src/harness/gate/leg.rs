@@ -85,11 +85,17 @@ pub(crate) fn middle(requests: &[f64]) -> Option<f64> {
 }
 
 impl Pair {
+    /// Creates a pair of legs that did not take turns.
+    pub(crate) fn apart(seed: u64, first: Side, base: Leg, candidate: Leg) -> Self {
+        let (by_turn, by_request) = (BTreeMap::new(), BTreeMap::new());
+        Self { seed, first, base, candidate, by_turn, by_request }
+    }
+
     /// Returns the difference of a metric with these values in the two legs; above zero the candidate is
     /// worse. Returns none if it is not finite, as with zeros.
     ///
-    /// With enough requests of a median, or turns of processor time, this is their robust middle. A short disturbance of the machine hits
-    /// a turn of one side only and hardly moves that middle.
+    /// With enough requests of a median, or turns of processor time, this is their robust middle. A short
+    /// disturbance of the machine hits a turn of one side only and hardly moves that middle.
     pub(crate) fn difference(&self, metric: Metric, base: f64, candidate: f64) -> Option<f64> {
         let requests = self.by_request.get(&metric).copied();
         let turns = || self.turns(metric).and_then(hodges_lehmann);
@@ -251,7 +257,7 @@ mod tests {
     fn pair(cpu_by_turn: Vec<f64>) -> Pair {
         let (base, candidate) = (Leg::default(), Leg::default());
         let by_turn = [(Metric::Cpu, cpu_by_turn)].into();
-        Pair { seed: 1, first: Side::Base, base, candidate, by_turn, by_request: BTreeMap::new() }
+        Pair { by_turn, ..Pair::apart(1, Side::Base, base, candidate) }
     }
 
     #[test]

@@ -116,7 +116,6 @@ fn unjudged(findings: &[Finding]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::harness::gate::judge::judge;
@@ -134,14 +133,7 @@ mod tests {
         let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
         let leg = Leg { values, reasons, kept_rate: true, ..Leg::default() };
         let (base, candidate) = (leg.clone(), leg);
-        let pair = Pair {
-            seed: 1,
-            first: Side::Base,
-            base,
-            candidate,
-            by_turn: BTreeMap::new(),
-            by_request: BTreeMap::new(),
-        };
+        let pair = Pair::apart(1, Side::Base, base, candidate);
         let pairs = vec![pair; 10];
         let findings = judge(&pairs, policy);
         sentence(verdict, &Story { pairs: &pairs, findings: &findings, failures: &[], policy })

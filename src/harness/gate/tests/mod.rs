@@ -7,8 +7,6 @@
 mod neighbour;
 mod turns;
 
-use std::collections::BTreeMap;
-
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -94,14 +92,7 @@ impl Simulated {
             (base, self.leg(policy, of_candidate))
         };
         let first = if mirrored { Side::Candidate } else { Side::Base };
-        Pair {
-            seed: number as u64,
-            first,
-            base,
-            candidate,
-            by_turn: BTreeMap::new(),
-            by_request: BTreeMap::new(),
-        }
+        Pair::apart(number as u64, first, base, candidate)
     }
 }
 

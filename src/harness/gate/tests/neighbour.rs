@@ -1,7 +1,5 @@
 //! Gates beside a neighbour that takes the cores: no leg is valid for percentiles.
 
-use std::collections::BTreeMap;
-
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
@@ -57,14 +55,7 @@ fn pairs(policy: &Policy, host: Host, slower: f64, seed: u64) -> Vec<Pair> {
         let base = leg(rng, &policy.metrics, of_base, 0.0);
         let candidate = leg(rng, &policy.metrics, of_candidate, slower);
         let first = Side::first_of(number);
-        Pair {
-            seed: number as u64,
-            first,
-            base,
-            candidate,
-            by_turn: BTreeMap::new(),
-            by_request: BTreeMap::new(),
-        }
+        Pair::apart(number as u64, first, base, candidate)
     })
     .collect()
 }
