@@ -73,9 +73,13 @@ def statements(report, seen):
     active_s = load["duration_s"] - (load["paused_s"] or 0)
     yield f"{load['rate_answered']:.0f} answers per second", round(len(answered) / active_s), is_near(load["rate_answered"] * active_s, len(answered))
     times_ns = sorted(exchange.sent_ns - exchange.received_ns for exchange in answered)
+    # Nearly all answers are of one class.
+    service_us = max(report["classes"].values(), key=lambda of: of["count"])["service_us"]
     for name, says in reported(report, NAMES).items():
         truth = at(times_ns, NAMES[name]) / 1e3
         yield told(name, says), f"{truth:.1f} us", holds(says, truth)
+        served = service_us[name]
+        yield f"{name} {served:.1f} us from the write on", f"{truth:.1f} us", truth * (1 - SLACK) <= served <= truth * (1 + SLACK) + WAY_US
 
 
 def is_near(count, reference):
@@ -89,10 +93,12 @@ def told(name, says):
 
 
 def holds(says, truth):
-    """What is only bounded says nothing of the lower end, what is unknown nothing at all."""
-    above = says["upper"] is None or truth * (1 - SLACK) <= says["upper"]
-    below = says["lower"] is None or says["lower"] <= truth * (1 + SLACK) + WAY_US
-    return {"measured": above and below, "bounded": above}.get(says["standing"], True)
+    """A response includes the wait for the connection of its virtual machine, which nobody sees on the wire. So the
+    record is a lower bound.
+    """
+    if says["standing"] not in ("measured", "bounded"):
+        return True
+    return truth * (1 - SLACK) <= says["upper"]
 
 
 def main():
@@ -114,7 +120,7 @@ def main():
         bad += [f"run {number}: it ended with {ended.returncode}"] if ended.returncode else []
         bad += [f"run {number}: the record lost {wire['lost']} packets"] if wire["lost"] else []
         details += bad
-        percentiles = {says.split()[0]: f"{says}; {known}" for says, known, _ in found[-len(NAMES) :]}
+        percentiles = {says.split()[0]: f"{says}; {known}" for says, known, _ in found[-2 * len(NAMES) :: 2]}
         beside = f"{neighbour['share'] * 100:.0f} %, {wire['cpu_s']:.1f} s"
         print(f"| {number} | {ended.returncode} | {len(found)} | {len(bad)} | {percentiles['p50']} | {percentiles['p99']} | {beside} |", flush=True)
         wrong += len(bad)
