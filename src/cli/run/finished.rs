@@ -16,7 +16,7 @@ use crate::harness::document::run::Run;
 use crate::harness::document::run::attempts::{Attempt, Attempts};
 use crate::harness::judge::decision::left_open;
 use crate::harness::judge::notes;
-use crate::harness::judge::objective::{Judgement, Verdict};
+use crate::harness::judge::objective::{Verdict, judged};
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::{Asked, Rule, Ruling};
 use crate::harness::report::folder::Folder;
@@ -137,8 +137,8 @@ impl RunArgs {
 /// The first that applies decides: a failed check, a run that says nothing, a missed objective, an
 /// objective that nobody can tell.
 pub(super) fn exit(outcome: &Outcome, asked: Asked<'_>) -> Exit {
-    let judged = |objective| Judgement::of_run(asked, objective, outcome).verdict;
-    let verdicts: Vec<Verdict> = asked.objectives.iter().map(judged).collect();
+    let verdicts: Vec<Verdict> =
+        judged(asked, outcome).map(|(_, judgement)| judgement.verdict).collect();
     if !outcome.failures.is_empty() {
         Exit::Failed
     } else if !Ruling::of(asked.rule, outcome).reasons.is_empty() {

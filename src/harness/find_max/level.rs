@@ -3,7 +3,7 @@
 use super::bracket::Told;
 use crate::base::clock::us;
 use crate::harness::document::find_max::{Level, Verdict};
-use crate::harness::judge::objective::{self, Judgement};
+use crate::harness::judge::objective;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::{Asked, Rule, Ruling};
 use crate::harness::judge::validity::{Headline, Reason};
@@ -57,8 +57,7 @@ fn verdict(asked: Asked<'_>, outcome: &Outcome, reasons: &[Reason]) -> (Verdict,
     if let Some(cause) = spoiled {
         return (Verdict::Open, Some(cause));
     }
-    let judgements = asked.objectives.iter().map(|of| (of, Judgement::of_run(asked, of, outcome)));
-    let judgements: Vec<_> = judgements.collect();
+    let judgements: Vec<_> = objective::judged(asked, outcome).collect();
     let any = |verdict| judgements.iter().find(|(_, judgement)| judgement.verdict == verdict);
     if any(objective::Verdict::Missed).is_some() {
         return (Verdict::Missed, None);

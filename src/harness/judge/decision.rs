@@ -1,6 +1,6 @@
 //! Decision of a run: whether it settles what was asked of it.
 
-use super::objective::{Judgement, Verdict};
+use super::objective::{Verdict, judged};
 use super::outcome::Outcome;
 use super::ruling::{Asked, Ruling};
 use super::standing::Standing;
@@ -47,8 +47,7 @@ fn unmeasured(outcome: &Outcome) -> Option<String> {
 
 /// Names the objectives of which nobody can tell if they are met.
 fn untold(asked: Asked<'_>, outcome: &Outcome) -> Option<String> {
-    let open = asked.objectives.iter().filter_map(|objective| {
-        let judgement = Judgement::of_run(asked, objective, outcome);
+    let open = judged(asked, outcome).filter_map(|(objective, judgement)| {
         let is_open = judgement.verdict == Verdict::Inconclusive;
         is_open.then(|| format!("{objective}: {}", judgement.doubt()))
     });

@@ -72,12 +72,27 @@ pub fn over_time(objective: &Objective, blocks: &Blocks, classes: &[Class]) -> V
     answers
 }
 
-impl AnswersOverTime {
+/// One bound of the response times, with the sampling interval of a percentile.
+#[derive(Clone, Debug)]
+struct Sampled {
+    over_time: AnswersOverTime,
+    /// The ends in nanoseconds; none if the answers cannot support an interval.
+    interval_ns: Option<(u64, u64)>,
+}
+
+impl Sampled {
+    fn of(over_time: AnswersOverTime, quantile: f64, chance: Chance) -> Self {
+        // The maximum is a figure of this run.
+        let interval = || quantile_interval_at(&over_time.blocks, quantile, chance).ok();
+        let interval_ns = (quantile < 1.0).then(interval).flatten();
+        Self { over_time, interval_ns }
+    }
+
     /// Returns true if chance alone does not explain that the percentile is within the limit.
     fn is_within(&self, objective: &Objective, chance: Chance) -> bool {
-        match quantile_interval_at(&self.blocks, objective.quantile(), chance) {
-            Ok((_, high)) => objective.allows(Nanos::new(high)),
-            Err(_) => {
+        match self.interval_ns {
+            Some((_, high)) => objective.allows(Nanos::new(high)),
+            None => {
                 self.trials(objective).at_most(1.0 - objective.quantile()) <= chance.probability()
             }
         }
@@ -85,9 +100,9 @@ impl AnswersOverTime {
 
     /// Returns true if chance alone does not explain that the percentile is beyond the limit.
     fn is_beyond(&self, objective: &Objective, chance: Chance) -> bool {
-        match quantile_interval_at(&self.blocks, objective.quantile(), chance) {
-            Ok((low, _)) => !objective.allows(Nanos::new(low)),
-            Err(_) => {
+        match self.interval_ns {
+            Some((low, _)) => !objective.allows(Nanos::new(low)),
+            None => {
                 self.trials(objective).at_least(1.0 - objective.quantile()) <= chance.probability()
             }
         }
@@ -99,10 +114,51 @@ impl AnswersOverTime {
     ///
     /// The ends of the interval of a percentile lie on the same side of the limit as these probabilities say.
     fn trials(&self, objective: &Objective) -> Trials {
+        let AnswersOverTime { answers, blocks } = &self.over_time;
         let is_over = |ns| !objective.allows(Nanos::new(ns));
-        let index = index_of_dispersion(&self.blocks, is_over);
-        let over = float(self.answers.over(objective));
-        Trials { count: float(self.answers.count()) / index, successes: over / index }
+        let index = index_of_dispersion(blocks, is_over);
+        let over = float(answers.over(objective));
+        Trials { count: float(answers.count()) / index, successes: over / index }
+    }
+}
+
+/// What answers say of one percentile, whatever the limit. Judging many limits computes its intervals once.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    upper: Sampled,
+    lower: Sampled,
+    chance: Chance,
+}
+
+impl Evidence {
+    /// Returns what these answers say. A verdict other than "cannot tell" is wrong by chance with at most this
+    /// probability.
+    pub(super) fn of(answers: BoundedAnswers, quantile: f64, chance: Chance) -> Self {
+        let [upper, lower] =
+            [answers.upper, answers.lower].map(|bound| Sampled::of(bound, quantile, chance));
+        Self { upper, lower, chance }
+    }
+
+    /// Judges an objective on this percentile.
+    pub(super) fn judge(&self, objective: &Objective) -> Judgement {
+        let Self { upper, lower, chance } = self;
+        let [upper_answers, lower_answers] = [upper, lower].map(|bound| &bound.over_time.answers);
+        let quantile = objective.quantile();
+        let (count, count_min) = (upper_answers.count(), answers_min(quantile));
+        let (is_met, is_missed) = if quantile < 1.0 {
+            (upper.is_within(objective, *chance), lower.is_beyond(objective, *chance))
+        } else {
+            (upper_answers.over(objective) == 0, lower_answers.over(objective) > 0)
+        };
+        let verdict = match (is_met && count >= count_min, is_missed) {
+            (true, _) => Verdict::Met,
+            (_, true) => Verdict::Missed,
+            _ => Verdict::Inconclusive,
+        };
+        let is_told = count >= count_min || verdict == Verdict::Missed;
+        let told = |answers: &Answers| answers.at_quantile(quantile).filter(|_| is_told);
+        let (measured_ns, lower_ns) = (told(upper_answers), told(lower_answers));
+        Judgement { verdict, measured_ns, lower_ns, count, count_min }
     }
 }
 
@@ -112,24 +168,8 @@ impl Judgement {
     ///
     /// A percentile needs ten answers beyond it to meet an objective. The maximum is a figure of this run: it has no
     /// sampling interval.
-    pub fn by_bounds(objective: &Objective, answers: &BoundedAnswers, chance: Chance) -> Self {
-        let BoundedAnswers { upper, lower } = answers;
-        let quantile = objective.quantile();
-        let (count, count_min) = (upper.answers.count(), answers_min(quantile));
-        let (is_met, is_missed) = if quantile < 1.0 {
-            (upper.is_within(objective, chance), lower.is_beyond(objective, chance))
-        } else {
-            (upper.answers.over(objective) == 0, lower.answers.over(objective) > 0)
-        };
-        let verdict = match (is_met && count >= count_min, is_missed) {
-            (true, _) => Verdict::Met,
-            (_, true) => Verdict::Missed,
-            _ => Verdict::Inconclusive,
-        };
-        let is_told = count >= count_min || verdict == Verdict::Missed;
-        let told =
-            |bound: &AnswersOverTime| bound.answers.at_quantile(quantile).filter(|_| is_told);
-        Self { verdict, measured_ns: told(upper), lower_ns: told(lower), count, count_min }
+    pub fn by_bounds(objective: &Objective, answers: BoundedAnswers, chance: Chance) -> Self {
+        Evidence::of(answers, objective.quantile(), chance).judge(objective)
     }
 }
 
@@ -153,7 +193,7 @@ mod tests {
 
     fn judge(objective: &str, lower: &[Counts], upper: &[Counts]) -> Verdict {
         let answers = BoundedAnswers { upper: bound(upper, 0), lower: bound(lower, 0) };
-        Judgement::by_bounds(&objective.parse().unwrap(), &answers, Chance::USUAL).verdict
+        Judgement::by_bounds(&objective.parse().unwrap(), answers, Chance::USUAL).verdict
     }
 
     fn constant(ns: u64, seconds: usize) -> Vec<Counts> {
@@ -178,8 +218,9 @@ mod tests {
         let with = |failed| {
             let of = || bound(&[vec![(1_000, 9_800)]], failed);
             let answers = BoundedAnswers { upper: of(), lower: of() };
-            let judged =
-                |text: &str| Judgement::by_bounds(&text.parse().unwrap(), &answers, Chance::USUAL);
+            let judged = |text: &str| {
+                Judgement::by_bounds(&text.parse().unwrap(), answers.clone(), Chance::USUAL)
+            };
             [judged("p98<1ms"), judged("p99<1h"), judged("max<1h")]
         };
         assert_eq!(

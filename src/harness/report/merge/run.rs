@@ -381,7 +381,7 @@ fn objectives(
         Ok(objective) if slo.phase.is_none() => {
             let bounded = bounds.answers(&objective).filter(|_| !holds_failures(classes));
             let judgement =
-                bounded.map(|answers| Judgement::by_bounds(&objective, &answers, Chance::USUAL));
+                bounded.map(|answers| Judgement::by_bounds(&objective, answers, Chance::USUAL));
             let judgement =
                 judgement.unwrap_or_else(|| as_recorded(&objective, &bounds.upper, classes));
             Slo {

@@ -19,7 +19,7 @@ use crate::harness::document::run::load::Load;
 use crate::harness::document::run::slo::Slo;
 use crate::harness::document::run::{Checks, Interrupted, Run, SCHEMA};
 use crate::harness::judge::advice::Controls;
-use crate::harness::judge::objective::Judgement;
+use crate::harness::judge::objective::{self, Judgement};
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::Asked;
 use crate::harness::record::measured::Cut;
@@ -138,16 +138,13 @@ pub(crate) fn whole(outcome: &Outcome) -> Whole {
 
 /// Returns the verdicts on the objectives of a run.
 pub(crate) fn judged(asked: Asked<'_>, outcome: &Outcome) -> Vec<Slo> {
-    let one = |objective: &Objective| {
-        let judgement = Judgement::of_run(asked, objective, outcome);
-        Slo {
-            objective: objective.to_string(),
-            phase: objective.phase().map(str::to_owned),
-            measured_us: judgement.measured_ns.map(us),
-            lower_us: judgement.lower_ns.map(us),
-            met: judgement.verdict.met(),
-            extra: Extra::new(),
-        }
+    let one = |(objective, judgement): (&Objective, Judgement)| Slo {
+        objective: objective.to_string(),
+        phase: objective.phase().map(str::to_owned),
+        measured_us: judgement.measured_ns.map(us),
+        lower_us: judgement.lower_ns.map(us),
+        met: judgement.verdict.met(),
+        extra: Extra::new(),
     };
-    asked.objectives.iter().map(one).collect()
+    objective::judged(asked, outcome).map(one).collect()
 }

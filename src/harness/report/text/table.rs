@@ -12,7 +12,7 @@ use crate::harness::document::percentiles::{Percentiles, ResponsePercentiles};
 use crate::harness::document::run::Run;
 use crate::harness::document::run::changes::{Changes, ChurnCounts, Outage, Rotation};
 use crate::harness::judge::advice::Controls;
-use crate::harness::judge::objective::Judgement;
+use crate::harness::judge::objective::judged;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::{Asked, Rule, Ruling};
 use crate::harness::judge::validity::{Headline, Reason};
@@ -232,9 +232,8 @@ fn verdict(
 ) -> Result {
     intervals(run).try_for_each(|interval| writeln!(text, "{interval}"))?;
     undisturbed::line(run).map_or(Ok(()), |line| writeln!(text, "{line}"))?;
-    for objective in asked.objectives {
+    for (objective, judgement) in judged(asked, outcome) {
         let phase = objective.phase().map_or_else(String::new, |phase| format!("{phase} "));
-        let judgement = Judgement::of_run(asked, objective, outcome);
         writeln!(text, "slo       {phase}{objective}: {judgement}")?;
     }
     for failure in &run.checks.failures {
