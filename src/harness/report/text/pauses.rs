@@ -39,13 +39,17 @@ fn of_load(load: &Load) -> Option<f64> {
 pub(super) fn line(load: &Load) -> Option<String> {
     let (paused_s, share) = (load.paused_s?, of_load(load).filter(|share| *share > 0.0)?);
     let percent = 100.0 * share;
-    Some(format!("paused    {paused_s:.2} s ({percent:.1} %): the generator had no core"))
+    Some(format!(
+        "paused    {paused_s:.2} s ({percent:.1} %): the generator was stopped, not by the target"
+    ))
 }
 
 /// Returns the line for the head of the results, if the pauses are long.
 pub(in crate::harness::report) fn headline(load: &Load) -> Option<String> {
     let percent = 100.0 * long(of_load(load))?;
-    Some(format!("for {percent:.0} % of the time the generator had no core: nothing was sent"))
+    Some(format!(
+        "for {percent:.0} % of the time the generator was stopped, not by the target: nothing was sent"
+    ))
 }
 
 #[cfg(test)]
@@ -85,17 +89,21 @@ mod tests {
         assert_eq!(said(None), (None, None));
         assert_eq!(said(Some(0.0)), (None, None));
         let (short, first) = said(Some(1.0));
-        assert_eq!(short.unwrap(), "paused    1.00 s (5.0 %): the generator had no core");
+        let expected = "paused    1.00 s (5.0 %): the generator was stopped, not by the target";
+        assert_eq!(short.unwrap(), expected);
         assert_eq!(first, None);
         let first = said(Some(2.0)).1.unwrap();
-        assert_eq!(first, "for 10 % of the time the generator had no core: nothing was sent");
+        let expected =
+            "for 10 % of the time the generator was stopped, not by the target: nothing was sent";
+        assert_eq!(first, expected);
     }
 
     #[test]
     fn only_levels_that_paused_for_long_are_counted() {
         assert_eq!(of_levels([None, Some(0.0), share(Some(0.5), 10.0)]), None);
         let said = of_levels([None, Some(0.06), Some(0.05), share(Some(1.2), 10.0)]).unwrap();
-        let expected = "at 2 of 4 levels the schedule paused for more than 5 % of the time, for up to 12 %: ";
+        let expected =
+            "at 2 of 4 levels the schedule paused for more than 5 % of the time, for up to 12 %: ";
         assert!(said.starts_with(expected), "{said}");
     }
 }
