@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use crate::base::clock::Monotonic;
 use crate::harness::machine::cores::{Cores, allowed};
 use crate::harness::machine::host::cgroup::Cgroup;
-use crate::harness::machine::placement::{NETWORK_DEVICES, Place};
+use crate::harness::machine::placement::{NETWORK_DEVICES, Place, Processes};
 use crate::harness::machine::scheduling::{
     CoreTime, CoreTimeFile, PROC, allowed_cores, last_core, never_run_on, threads,
 };
@@ -114,15 +114,21 @@ impl Witnesses {
 fn is_apart(place: &Place, proc: &Path, cores: &[usize]) -> bool {
     match place {
         Place::Elsewhere => true,
-        Place::Here(pids) => !cores.is_empty() && never_run_on(proc, pids, cores),
+        Place::Here(pids) => keep_off(proc, pids, cores),
         Place::Unknown => false,
     }
+}
+
+/// Returns true if these processes may run on none of these cores. If all have ended, nobody knows what serves in
+/// their place.
+fn keep_off(proc: &Path, pids: &[u32], cores: &[usize]) -> bool {
+    !pids.is_empty() && !cores.is_empty() && never_run_on(proc, pids, cores)
 }
 
 /// Time from one reading to the next. Longer ones would blame more time than was lost; shorter ones
 /// cost more than they tell, because waits are booked in steps of up to 5 ms.
 const PERIOD: Duration = Duration::from_millis(5);
-/// Readings after which new threads are looked for: once a second.
+/// Readings after which new threads and children are looked for: once a second.
 const REFRESH: u32 = 200;
 /// Wait that comes with each turn on a core, for the switch alone.
 const SWITCH: Nanos = Nanos::from_micros(10);
@@ -184,6 +190,8 @@ pub(super) struct Watch<'a> {
     witnesses: &'a Witnesses,
     proc: PathBuf,
     own: Own,
+    /// Processes of a target on this machine.
+    processes: Option<Processes>,
     watched: Vec<Watched>,
     began: Nanos,
     /// Time of the last reading.
@@ -200,10 +208,15 @@ impl<'a> Watch<'a> {
     /// Begins to watch at `now`.
     pub(super) fn begin(witnesses: &'a Witnesses, proc: &Path, own: Own, now: Nanos) -> Self {
         let throttled = own.throttled();
+        let processes = match &witnesses.place {
+            Place::Here(pids) => Some(Processes::new(pids.clone())),
+            Place::Elsewhere | Place::Unknown => None,
+        };
         let mut watch = Self {
             witnesses,
             proc: proc.to_owned(),
             own,
+            processes,
             watched: Vec::new(),
             began: now,
             at: now,
@@ -290,17 +303,19 @@ impl<'a> Watch<'a> {
         Some(busiest.as_f64().max(spread) / elapsed)
     }
 
-    /// Looks for new threads, and for cores that changed.
+    /// Looks for new threads and children, and for cores that changed.
     fn refresh(&mut self) {
         let witnesses = self.witnesses;
-        if let Place::Here(pids) = &witnesses.place {
-            for pid in pids {
+        if let Some(processes) = &mut self.processes {
+            processes.look(&self.proc);
+            let pids = processes.pids().to_vec();
+            for pid in &pids {
                 for tid in threads(&self.proc, *pid) {
                     self.watch(*pid, tid, Role::Target);
                 }
             }
             self.capacity = self.capacity();
-            if !is_apart(&witnesses.place, &self.proc, &witnesses.cores) {
+            if !keep_off(&self.proc, &pids, &witnesses.cores) {
                 witnesses.apart.store(false, Ordering::Relaxed);
             }
         }

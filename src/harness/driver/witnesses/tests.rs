@@ -1,7 +1,7 @@
 //! The witnesses beside the generator, with planted folders of the kernel.
 
 use super::*;
-use std::fs::{create_dir_all, write};
+use std::fs::{create_dir_all, remove_dir_all, write};
 use tempfile::TempDir;
 
 const OWN: u32 = 50;
@@ -108,6 +108,39 @@ fn a_target_that_moves_to_the_generators_core_is_noticed() {
 }
 
 #[test]
+fn a_child_that_is_started_later_is_watched_and_has_to_keep_off_the_generators_core() {
+    let root = machine();
+    let proc = root.path();
+    let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], Waiting::Spin);
+    let mut watch = Watch::begin(&witnesses, proc, own(), ms(1));
+    let start = |pid: u32, cores: &str| {
+        thread(proc, pid, pid, cores, 0);
+        write(proc.join(format!("{pid}/stat")), format!("{pid} (x) S 7 1")).unwrap();
+    };
+    start(20, "0");
+    watch.refresh();
+    let is_child = |of: &Watched| of.pid == 20 && of.role == Role::Target;
+    assert!(watch.watched.iter().any(is_child) && witnesses.are_apart());
+    remove_dir_all(proc.join("20")).unwrap();
+    watch.refresh();
+    assert!(witnesses.are_apart(), "a child that has ended runs nowhere");
+    start(21, "0-1");
+    watch.refresh();
+    assert!(!witnesses.are_apart());
+}
+
+#[test]
+fn nobody_knows_what_serves_after_all_processes_of_the_target_have_ended() {
+    let root = machine();
+    let proc = root.path();
+    let witnesses = Witnesses::at(Place::Here(vec![7]), proc, &[1], Waiting::Spin);
+    let mut watch = Watch::begin(&witnesses, proc, own(), ms(1));
+    remove_dir_all(proc.join("7")).unwrap();
+    watch.refresh();
+    assert!(!witnesses.are_apart());
+}
+
+#[test]
 fn only_a_target_here_that_is_apart_and_shares_no_quota_is_cleared_by_a_gap_alone() {
     let root = machine();
     let of = |place, cores: &[usize], waiting| {
@@ -126,8 +159,7 @@ fn only_a_target_here_that_is_apart_and_shares_no_quota_is_cleared_by_a_gap_alon
 #[test]
 fn nothing_is_known_of_a_target_that_cannot_be_seen() {
     let root = machine();
-    let witnesses =
-        |place| Witnesses::at(place, root.path(), &[1], Waiting::Spin).neighbourhood();
+    let witnesses = |place| Witnesses::at(place, root.path(), &[1], Waiting::Spin).neighbourhood();
     assert_eq!(witnesses(Place::Unknown), Neighbourhood::Unknown);
     assert_eq!(witnesses(Place::Elsewhere), Neighbourhood::Apart);
 }
