@@ -27,7 +27,7 @@ SHORT_SHARE, LONG_TIMES = 0.9, 5
 CAP_MEANS = 20
 SHARES = (0.05, 0.30)
 PLACES = ("generator", "server", "both", "any")
-# Where a neighbour changes the p99 although the schedule pauses while the generator has no processor.
+# Where a neighbour changes the p99 although the schedule pauses while something else than the target stops the generator.
 PLACES_UNDISTURBED = ("server", "both", "any")
 SMOOTH = ("constant", "exponential")
 # Planted stalls put the p99 at 10 ms and more, and as much is left out before each disturbance.

@@ -58,6 +58,8 @@ fn equal_builds_pass_and_every_form_says_the_same() {
         assert!(least("written-bytes") > 200.0, "{json}");
         assert!(least("allocations") > 0.0, "{json}");
     }
+    let metrics = json["metrics"].as_array().unwrap();
+    assert!(metrics.iter().all(|metric| metric["not_counted"].is_null()), "{json}");
     // A token takes a signature.
     let instructions = |class| metric(&json, class, "instructions")["base"][0].as_f64().unwrap();
     assert!(instructions("miss") > 5.0 * instructions("hit"), "{json}");
@@ -117,6 +119,31 @@ fn one_system_call_more_fails_for_a_server_of_any_kind() {
         assert!((calls["change"].as_f64().unwrap() - expected).abs() < 0.2, "{calls}");
         assert_eq!(metric(&json, "all", "written-bytes")["base"][0], 40.0);
     }
+}
+
+#[test]
+fn a_server_whose_work_another_process_does_is_not_compared() {
+    if !has_valgrind() || !Path::new("/usr/bin/python3").exists() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let forks = server(folder.path(), "forks", 0);
+    let text = std::fs::read_to_string(&forks).unwrap();
+    // A child answers, and the process that was started waits for it.
+    let text = text.replace("while True:", "if os.fork():\n    os.wait()\nwhile True:");
+    std::fs::write(&forks, text).unwrap();
+    let sides = ["--counts=1", "--base", &forks, "--candidate", &forks];
+    let command = ["--command=/usr/bin/python3 {program} {port}", "--url=http://127.0.0.1:{port}/"];
+    let out = folder.path().join("out");
+    let output = count(&[&sides[..], &command, &["--out", out.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    let json = document(&out);
+    assert_eq!(json["verdict"], "invalid");
+    let instructions = metric(&json, "all", "instructions");
+    assert_eq!(instructions["not_counted"], "below 1 for each request in the base and candidate");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("INVALID: cannot tell, because another process"), "{text}");
+    assert!(text.contains("without a shell, a supervisor or workers"), "{text}");
 }
 
 #[test]

@@ -178,6 +178,8 @@ fn the_result_folder_is_complete() {
     let printed: Value = serde_json::from_slice(&run.output.stdout).unwrap();
     assert_eq!(printed, run.json);
     assert_eq!(run.json["slo"][0]["met"], true);
+    let notes = run.json["notes"].to_string();
+    assert!(notes.contains("objectives are judged as if answers were independent"), "{notes}");
     let folder: &Path = run.folder.path();
     for name in ["response.hlog", "service.hlog", "lag.hlog"] {
         let log = std::fs::read_to_string(folder.join(name)).unwrap();

@@ -69,6 +69,7 @@ fn the_bracket_holds_the_capacity_of_a_server_with_one_worker() {
     }
     // It may make the server slower, so that only levels without a disturbance are held against it.
     let levels = json["levels"].as_array().unwrap();
+    assert!(levels.iter().all(|level| level["paused_s"].is_number()), "{json}");
     let quiet = levels.iter().filter(|level| level["disturbances"] == serde_json::json!([]));
     for level in quiet.filter(|level| level["verdict"] == "missed") {
         assert!(level["rate"].as_f64().unwrap() >= 500.0 * 0.98, "{json}");

@@ -3,6 +3,7 @@
 use crate::harness::plan::fit::{FitError, Quiet, Side};
 use crate::harness::plan::search::{Found, Probe};
 use crate::harness::record::intervals::histogram;
+use crate::harness::report::text::pauses;
 
 /// Measured or stored calibration.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ impl Calibration {
         for (name, found) in [("hits", &hit), ("mints", &mint)] {
             notes.extend(disturbed(name, found));
             notes.extend(shared(name, found));
+            notes.extend(paused(name, found));
         }
         Self { hit: Side::fit(hit, seed), mint: Side::fit(mint, seed), notes }
     }
@@ -54,6 +56,12 @@ fn shared(name: &str, found: &Found) -> Option<String> {
     ))
 }
 
+/// Returns a note if the schedule paused for long.
+fn paused(name: &str, found: &Found) -> Option<String> {
+    let shares = found.probes.iter().map(|probe| probe.level.paused);
+    Some(format!("{name}: {}", pauses::of_levels(shares)?))
+}
+
 /// Returns the times of answers at the lowest rate where the generator was not the limit: those while no
 /// witness saw a disturbance, if they are known at any such rate, or else all service times.
 pub(super) fn quiet(hit: &Side, mint: &Side) -> Quiet {
@@ -66,4 +74,32 @@ pub(super) fn quiet(hit: &Side, mint: &Side) -> Quiet {
         undisturbed.or_else(service).unwrap_or_else(histogram)
     };
     Quiet { hit: lowest(hit), mint: lowest(mint) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::plan::level::Level;
+    use crate::harness::plan::level::tests::level;
+    use crate::harness::plan::search::{Terms, judge};
+
+    #[test]
+    fn long_pauses_are_noted_for_each_search() {
+        let found = |paused| {
+            let terms = Terms {
+                limit_ns: 2e6,
+                start: 1.0,
+                rate_max: 1e6,
+                resolution: 1.1,
+                repeats: 0,
+                seed: 1,
+            };
+            let levels = [100.0, 200.0].map(|rate| Level { paused, ..level(rate, 1e5) });
+            judge(terms, levels.to_vec())
+        };
+        let notes = Calibration::new(found(Some(0.1)), found(Some(0.01)), 1, Vec::new()).notes;
+        let paused: Vec<&String> = notes.iter().filter(|note| note.contains("paused")).collect();
+        let [note] = paused.as_slice() else { panic!("{notes:?}") };
+        assert!(note.starts_with("hits: at 2 of 2 levels the schedule paused"), "{note}");
+    }
 }

@@ -200,7 +200,7 @@ impl FromStr for Within {
 /// Flags about the pace of the requests.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct PacingArgs {
-    /// Send on schedule even while the generator has no core: what was due meanwhile goes out in a burst
+    /// Send on schedule even if something stops the generator: what was due meanwhile goes out in a burst
     #[arg(long, env = "MINTBENCH_RUN_NO_PAUSE")]
     no_pause: bool,
 }

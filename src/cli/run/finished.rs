@@ -66,7 +66,8 @@ impl Finished<'_> {
         folder: &Folder,
         attempts: Option<Attempts>,
     ) -> Result<Exit, RunError> {
-        self.notes.extend(notes::of(&self.plan, &self.outcome));
+        let notes = notes::of(&self.plan, &self.outcome, self.asked());
+        self.notes.extend(notes);
         self.notes.extend(hints::after(&self.target, &self.outcome));
         let identity = self.identity(attempts);
         let Self { args, plan, outcome, .. } = &self;

@@ -135,7 +135,11 @@ pub struct CountedMetric {
     /// The growth that is allowed.
     #[schemars(range(min = 0))]
     pub allowed: f64,
-    /// The verdict on this metric; never `invalid`.
+    /// Reason why the counts are not those of the work for a request, so that the metric decides nothing; null where
+    /// they are. Absent in files of earlier versions.
+    #[serde(default)]
+    pub not_counted: Option<String>,
+    /// The verdict on this metric; never `invalid`, and `cannot-tell` where `not_counted` has a reason.
     pub verdict: Verdict,
 }
 

@@ -120,6 +120,10 @@ pub struct Level {
     pub rate_achieved: f64,
     /// Answers per second.
     pub rate_answered: f64,
+    /// Time of the measured part in which the schedule stood still, because something else than the target stopped the
+    /// generator, in seconds; the rates are without it. Absent in files of earlier versions.
+    #[serde(default)]
+    pub paused_s: Option<f64>,
     /// The number of failed requests of the measured part.
     pub failed: u64,
     /// Verdict of the level.

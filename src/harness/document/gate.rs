@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::host::{Build, Host};
-use super::metric::Metric;
+use super::metric::{Metric, Percentile};
 
 /// The name and version of the format.
 pub const SCHEMA: &str = "mintbench/gate/1";
@@ -266,13 +267,25 @@ pub struct Pair {
     #[serde(default)]
     pub cpu_by_turn: Vec<f64>,
     /// By which factor a request of the candidate took longer than the same request of the base, as a natural
-    /// logarithm: the median over all requests of the pair, by metric. Absent in files of earlier versions.
+    /// logarithm: the median over all requests of the pair, by the metric of the median response time. Absent in files
+    /// of earlier versions.
     #[serde(default)]
+    #[schemars(transform = leave_medians)]
     pub response_by_request: BTreeMap<Metric, f64>,
     /// The leg of the base.
     pub base: Leg,
     /// The leg of the candidate.
     pub candidate: Leg,
+}
+
+/// Leaves the median response times among the metrics that a schema lists.
+fn leave_medians(schema: &mut Schema) {
+    let is_median = |name: &str| {
+        name.parse::<Metric>().is_ok_and(|of| matches!(of, Metric::Response(_, Percentile::P50)))
+    };
+    if let Some(metrics) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        metrics.retain(|name, _| is_median(name));
+    }
 }
 
 /// The order of the legs of a pair.
@@ -304,4 +317,17 @@ pub struct Leg {
     /// The share of the machine's time that the hypervisor took.
     #[schemars(range(min = 0, max = 1))]
     pub steal_share: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_compared_by_the_medians_of_response_times_only() {
+        let schema = schemars::schema_for!(Pair);
+        let metrics = schema.pointer("/properties/response_by_request/properties").unwrap();
+        let names: Vec<&String> = metrics.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["coalesced.p50", "hit.p50", "miss.p50"]);
+    }
 }

@@ -223,7 +223,7 @@ impl<'a> Generator<'a> {
     }
 
     /// Reads the clock after a sleep of this length. If the time went on for much longer, the thread
-    /// was off its core.
+    /// was stopped.
     fn look_at_clock_after(&mut self, slept: Nanos) {
         let from = self.now.saturating_add(slept);
         self.now = self.shared.now();
@@ -233,7 +233,7 @@ impl<'a> Generator<'a> {
         self.handled = false;
     }
 
-    /// Notes that the thread was off its core since `from`.
+    /// Notes that the thread was stopped since `from`.
     fn was_away(&mut self, from: Nanos) {
         if self.rehearsing {
             return;
@@ -246,7 +246,7 @@ impl<'a> Generator<'a> {
         }
     }
 
-    /// Moves the schedule by the time since `from`, in which the thread was off its core. Returns
+    /// Moves the schedule by the time since `from`, in which the thread was stopped. Returns
     /// false without evidence that something else than the target took the time.
     fn pauses_since(&mut self, from: Nanos) -> bool {
         let (setup, now) = (self.setup, self.now);

@@ -18,6 +18,7 @@ pub(crate) fn level(rate: f64, asked: Asked<'_>, outcome: &Outcome) -> Level {
         duration_s: us(outcome.duration.as_u64()) / 1e6,
         rate_achieved: outcome.rate_achieved.unwrap_or_default(),
         rate_answered: outcome.rate_answered,
+        paused_s: Some(us(outcome.measured.paused.as_u64()) / 1e6),
         failed: outcome.measured.totals.whole.failed(),
         verdict,
         cause,

@@ -4,6 +4,7 @@ use super::bracket::Bracket;
 use crate::base::clock::readable_us;
 use crate::harness::document::find_max::{Answer, End, Level, Verdict};
 use crate::harness::document::percentiles::{Bounded, ResponsePercentiles, Standing};
+use crate::harness::report::text::pauses;
 
 /// Answer of a search.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +62,9 @@ impl Summary {
         let missed = self.missed.as_ref().map(|end| format!("{} missed it", at(end)));
         let open = self.open.map(|ends| open(ends, levels));
         let unsent = self.unsent.map(|rate| unsent(rate, levels));
-        let parts = [Some(self.headline(objectives)), met, missed, open, unsent];
+        let shares = levels.iter().map(|level| pauses::share(level.paused_s, level.duration_s));
+        let paused = pauses::of_levels(shares);
+        let parts = [Some(self.headline(objectives)), met, missed, open, unsent, paused];
         parts.into_iter().flatten().collect()
     }
 
@@ -149,6 +152,7 @@ mod tests {
             duration_s: 10.0,
             rate_achieved: rate,
             rate_answered: rate,
+            paused_s: Some(0.0),
             failed: 0,
             verdict,
             cause: cause.map(str::to_owned),
@@ -178,6 +182,20 @@ mod tests {
                 "nobody can tell of 700/s: p99<1ms: cannot tell",
             ]
         );
+    }
+
+    #[test]
+    fn long_pauses_are_said_with_the_answer_and_at_their_level() {
+        let mut levels = [level(500.0, Verdict::Met, None), level(1000.0, Verdict::Missed, None)];
+        levels[1].paused_s = Some(0.8);
+        let bracket =
+            Bracket { met: Some(500.0), missed: Some(1000.0), open: Vec::new(), unsent: None };
+        let summary = Summary::of(&bracket, &levels, "p99<1ms");
+        let last = summary.sentences.last().unwrap();
+        assert!(last.starts_with("at 1 of 2 levels the schedule paused"), "{last}");
+        let table = super::super::text::table(&levels);
+        let paused = table.lines().filter(|line| line.contains("10 s, 8 % paused"));
+        assert_eq!(paused.count(), 1, "{table}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::summary::shown;
 use crate::harness::document::find_max::{FindMax, Level, Verdict};
 use crate::harness::report::text::layout::grid;
+use crate::harness::report::text::pauses;
 use crate::harness::report::text::statement::cell;
 
 /// Returns the heading, the table of the levels and the sentences.
@@ -41,8 +42,16 @@ fn row(level: &Level) -> Vec<String> {
         cell(level.response_us.p50),
         cell(level.response_us.p99),
         level.failed.to_string(),
-        format!("{:.0} s", level.duration_s),
+        length(level),
     ]
+}
+
+/// Returns the length of a level, with the share in which it paused if that is large.
+fn length(level: &Level) -> String {
+    let paused = pauses::long(pauses::share(level.paused_s, level.duration_s));
+    let paused =
+        paused.map_or_else(String::new, |share| format!(", {:.0} % paused", 100.0 * share));
+    format!("{:.0} s{paused}", level.duration_s)
 }
 
 const fn word(verdict: Verdict) -> &'static str {

@@ -6,14 +6,15 @@ use super::advice::Controls;
 use crate::base::clock::{readable, readable_us};
 use crate::harness::dialect::outcome::Status;
 use crate::harness::judge::outcome::Outcome;
+use crate::harness::judge::ruling::{Asked, Rule};
 use crate::harness::judge::steady_state::SteadyState;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::broker_counters::Counted;
 use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
 use crate::harness::scenario::run_plan::RunPlan;
 
-/// Returns the notes that follow from a plan and its outcome.
-pub(crate) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
+/// Returns the notes that follow from a plan, its outcome and the objectives.
+pub(crate) fn of(plan: &RunPlan, outcome: &Outcome, asked: Asked<'_>) -> Vec<String> {
     let own = [
         queue(outcome),
         reconnects(outcome),
@@ -23,6 +24,7 @@ pub(crate) fn of(plan: &RunPlan, outcome: &Outcome) -> Vec<String> {
         samples(plan, outcome),
         pacer(outcome),
         steadiness(outcome),
+        independence(asked, outcome.duration),
         broker(outcome),
         timeouts(plan, outcome),
     ];
@@ -117,6 +119,19 @@ fn steadiness(outcome: &Outcome) -> Option<String> {
     }
 }
 
+/// Length from which on the index of dispersion corrects the verdicts on objectives: ten stretches of a second.
+const CORRECTED_FROM: Nanos = Nanos::from_secs(10);
+
+/// Says that verdicts on objectives are too sure if slow answers come in bursts. The strict rule, and objectives on the
+/// maximum, calculate no chance.
+fn independence(asked: Asked<'_>, duration: Nanos) -> Option<String> {
+    let is_by_chance = asked.rule == Rule::Bounds
+        && asked.objectives.iter().any(|objective| objective.quantile() < 1.0);
+    (is_by_chance && duration < CORRECTED_FROM).then(|| {
+        "objectives are judged as if answers were independent, because less than 10 s were measured; if slow answers come in bursts, the verdict is surer than it should be: raise --duration".to_owned()
+    })
+}
+
 /// Names the failures of a run without a good answer.
 fn none_good(outcome: &Outcome) -> Option<String> {
     let failed = outcome.all.response.len();
@@ -152,6 +167,8 @@ fn timeouts(plan: &RunPlan, outcome: &Outcome) -> Option<String> {
 mod tests {
     use super::*;
     use crate::harness::record::broker_counters::Counters;
+    use crate::harness::scenario::objective::Objective;
+    use crate::harness::stats::intervals::Chance;
 
     #[test]
     fn counters_that_were_not_read_in_time_are_named() {
@@ -164,5 +181,22 @@ mod tests {
             None
         );
         assert_eq!(counters(None), None);
+    }
+
+    #[test]
+    fn a_verdict_on_an_objective_of_a_short_run_is_called_too_sure() {
+        let said = |rule, objectives: &[&str], duration| {
+            let objectives: Vec<Objective> =
+                objectives.iter().map(|text| text.parse().unwrap()).collect();
+            let asked = Asked { rule, chance: Chance::USUAL, objectives: &objectives };
+            independence(asked, duration)
+        };
+        let (short, long) = (Nanos::from_millis(9_999), Nanos::from_secs(10));
+        let note = said(Rule::Bounds, &["max<1s", "p99<2ms"], short).unwrap();
+        assert!(note.contains("as if answers were independent"), "{note}");
+        assert_eq!(said(Rule::Bounds, &["p99<2ms"], long), None);
+        assert_eq!(said(Rule::Bounds, &["max<1s"], short), None);
+        assert_eq!(said(Rule::Bounds, &[], short), None);
+        assert_eq!(said(Rule::Strict, &["p99<2ms"], short), None);
     }
 }

@@ -49,6 +49,45 @@ impl Place {
     }
 }
 
+/// Processes of a target on this machine, while it starts and ends others.
+#[derive(Clone, Debug)]
+pub struct Processes {
+    pids: Vec<u32>,
+    /// Number of the newest process or thread of the machine at the last look.
+    newest: Option<u32>,
+}
+
+impl Processes {
+    /// Creates the value for processes that are known.
+    pub const fn new(pids: Vec<u32>) -> Self {
+        Self { pids, newest: None }
+    }
+
+    /// Returns the numbers of the processes at the last look.
+    pub fn pids(&self) -> &[u32] {
+        &self.pids
+    }
+
+    /// Forgets processes that have ended, and finds children that were started since the last look.
+    ///
+    /// A look at all processes of the machine takes a core for milliseconds. It is left out if the kernel has started
+    /// none since.
+    pub fn look(&mut self, proc: &Path) {
+        self.pids.retain(|pid| proc.join(pid.to_string()).exists());
+        let newest = newest(proc);
+        if newest.is_none() || newest != self.newest {
+            self.newest = newest;
+            self.pids = with_children(proc, std::mem::take(&mut self.pids));
+        }
+    }
+}
+
+/// Returns the number of the process or thread that was started last, by `/proc/loadavg` (proc(5)).
+fn newest(proc: &Path) -> Option<u32> {
+    let load = read_to_string(proc.join("loadavg")).ok()?;
+    load.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
 /// Returns true if the address is one of this machine. Nothing is sent.
 fn is_own(address: SocketAddr) -> bool {
     let any: IpAddr = match address.ip() {
@@ -146,7 +185,7 @@ fn with_children(proc: &Path, mut pids: Vec<u32>) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::{create_dir_all, write};
+    use std::fs::{create_dir_all, remove_dir_all, write};
     use std::net::TcpListener;
     use std::os::unix::fs::symlink;
 
@@ -191,6 +230,31 @@ mod tests {
         assert_eq!(of("[::1]:8081"), Place::Here(vec![8]));
         assert_eq!(of("10.0.0.1:8080"), Place::Unknown, "nobody may be seen to hold it");
         assert_eq!(of("127.0.0.1:9"), Place::Unknown);
+    }
+
+    #[test]
+    fn children_are_found_when_they_are_started_and_forgotten_when_they_have_ended() {
+        let root = tempfile::tempdir().unwrap();
+        let proc = root.path();
+        let newest = |pid| write(proc.join("loadavg"), format!("0.1 0.1 0.1 1/9 {pid}\n")).unwrap();
+        let mut target = Processes::new(vec![5]);
+        let mut look = || {
+            target.look(proc);
+            let mut pids = target.pids().to_vec();
+            pids.sort_unstable();
+            pids
+        };
+        plant(proc, 5, 1, "/dev/null");
+        plant(proc, 9, 1, "/dev/null");
+        newest(9);
+        assert_eq!(look(), [5]);
+        plant(proc, 10, 5, "/dev/null");
+        plant(proc, 11, 10, "/dev/null");
+        assert_eq!(look(), [5], "the kernel has not counted them yet");
+        newest(11);
+        assert_eq!(look(), [5, 10, 11]);
+        remove_dir_all(proc.join("10")).unwrap();
+        assert_eq!(look(), [5, 11]);
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(crate) fn level(level: &level::Level, verdict: &Verdict) -> Level {
         errors: level.errors,
         cpu_us_per_request: level.cpu_us,
         core_taken: level.taken,
+        paused_share: level.paused,
         concurrency: level.concurrency(),
         noise: level.noise.clone(),
     }

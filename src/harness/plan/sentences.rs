@@ -12,6 +12,7 @@ use crate::harness::document::plan;
 use crate::harness::document::plan::Plan;
 use crate::harness::document::plan::calibration::Basis;
 use crate::harness::document::plan::held_out::{Compared, Drift, HeldOut};
+use crate::harness::report::text::pauses;
 
 /// Largest prediction error that counts as good, in per cent.
 pub(crate) const ERROR_GOOD_PERCENT: f64 = 15.0;
@@ -155,6 +156,8 @@ pub(crate) fn of_held_out(held_out: &HeldOut) -> Vec<String> {
     let mut said: Vec<String> = held_out.compared.iter().map(of_compared).collect();
     said.extend(of_drift("storms", &held_out.storm_drift));
     said.extend(of_drift("mix", &held_out.mix_drift));
+    let paused = pauses::of_levels(held_out.mix.iter().map(|level| level.paused_share));
+    said.extend(paused.map(|paused| format!("held out, beside the mix: {paused}.")));
     said.extend(held_out.notes.iter().map(|note| format!("held out: {note}.")));
     said
 }
@@ -259,8 +262,9 @@ fn rate(per_second: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::level::Level;
     use super::super::level::tests::level;
+    use super::super::level::{Level, Verdict};
+    use super::super::plan_json;
     use super::super::search::{Terms, search};
     use super::*;
     use std::convert::Infallible;
@@ -291,6 +295,18 @@ mod tests {
         );
         assert!(said.contains("failed: the percentile is beyond the objective"), "{said}");
         assert!(said.contains("takes 100.0 us of a core"), "{said}");
+    }
+
+    #[test]
+    fn long_pauses_of_the_mix_are_said() {
+        let mix = |paused| {
+            let level = Level { paused, ..server(100.0) };
+            vec![plan_json::level(&level, &Verdict::Met)]
+        };
+        let said = |paused| of_held_out(&HeldOut { mix: mix(paused), ..HeldOut::default() });
+        assert!(said(None).is_empty() && said(Some(0.05)).is_empty());
+        let said = said(Some(0.07)).join(" ");
+        assert!(said.contains("beside the mix: at 1 of 1 levels the schedule paused"), "{said}");
     }
 
     #[test]

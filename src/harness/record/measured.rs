@@ -29,7 +29,7 @@ pub struct Measured {
     pub samples: Vec<Sampled>,
     /// True if answers were too long to keep the requested number of samples.
     pub samples_full: bool,
-    /// Time in which the schedule stood still, because a thread of the generator had no core.
+    /// Time in which the schedule stood still, because something else than the target stopped a thread of the generator.
     pub paused: Nanos,
     /// Knowledge of the witnesses about the target and the generator's cores.
     pub neighbourhood: Neighbourhood,

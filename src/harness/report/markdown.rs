@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 
 use super::metrics::MetricsError;
-use super::text::statement;
+use super::text::{pauses, statement};
 use crate::base::clock::readable_us;
 use crate::base::files;
 use crate::base::printable;
@@ -33,6 +33,9 @@ pub(crate) fn render(run: &Run) -> String {
 fn sections(text: &mut String, run: &Run) -> fmt::Result {
     writeln!(text, "### mintbench run: {}\n", escaped(&run.scenario))?;
     writeln!(text, "**{}**\n", escaped(verdict(run)))?;
+    if let Some(paused) = pauses::headline(&run.load) {
+        writeln!(text, "PAUSED: {}\n", escaped(&paused))?;
+    }
     classes(text, run)?;
     if run.phases.len() > 1 {
         phases(text, run)?;
@@ -226,6 +229,19 @@ mod tests {
         assert_eq!(hit[2], of.count.to_string());
         assert_eq!(hit[5], statement::cell(of.response_us.p99));
         assert!(text.contains("\n- load: 5000 requests/s, poisson arrivals, "), "{text}");
+    }
+
+    #[test]
+    fn long_pauses_are_said_before_the_figures() {
+        let mut run = stored();
+        let mut paused = |share: f64| {
+            run.load.paused_s = Some(share * run.load.duration_s);
+            render(&run)
+        };
+        assert!(!paused(0.04).contains("PAUSED"));
+        let text = paused(0.2);
+        let (paused, table) = (text.find("PAUSED: for 20 % of the time"), text.find("| class |"));
+        assert!(paused.is_some() && paused < table, "{text}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Pauses of the schedule while a generator thread has no core.
+//! Pauses of the schedule while something else than the target stops a generator thread.
 //!
 //! Without a pause, all requests of that time would be sent in a burst of the generator's making.
 //! With one, all later requests move by its length, so their gaps stay as they were drawn. All

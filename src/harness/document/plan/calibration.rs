@@ -131,6 +131,10 @@ pub struct Level {
     /// counted.
     #[serde(default)]
     pub core_taken: Option<f64>,
+    /// The share of the level in which the schedule stood still, because something else than the broker stopped the
+    /// generator; null where it is not known. Absent in files of earlier versions.
+    #[serde(default)]
+    pub paused_share: Option<f64>,
     /// The mean number of requests in the system.
     pub concurrency: f64,
     /// Disturbances by the host.

@@ -17,8 +17,8 @@ pub struct Load {
     pub rate_achieved: Option<f64>,
     /// Answers per second within the measured part, whenever they were asked for.
     pub rate_answered: f64,
-    /// Time of the measured part in which the schedule stood still, because something took a core of the
-    /// generator, in seconds; the rates are without it. Null for merged results and in files of earlier versions.
+    /// Time of the measured part in which the schedule stood still, because something else than the target stopped
+    /// the generator, in seconds; the rates are without it. Null for merged results and in files of earlier versions.
     #[serde(default)]
     pub paused_s: Option<f64>,
     /// Requests that were scheduled within the measured part.

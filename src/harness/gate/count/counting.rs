@@ -36,6 +36,18 @@ pub(crate) enum CountError {
     /// A request was not answered as it should be.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Loads were sent, and not all of them were counted.
+    #[error(
+        "the requests of class `{class}` were counted in {counted} of {expected} loads; count again, and report it if that repeats"
+    )]
+    Loads {
+        /// Class of the requests.
+        class: Class,
+        /// Number of loads that were counted.
+        counted: usize,
+        /// Number of loads that were sent.
+        expected: usize,
+    },
     /// Valgrind failed.
     #[error(transparent)]
     Valgrind(#[from] ValgrindError),
@@ -51,7 +63,7 @@ fn of_messages(said: Option<&str>) -> String {
 impl CountError {
     /// Returns true if the server itself failed, and not the machine or the user.
     pub(crate) const fn is_of_server(&self) -> bool {
-        matches!(self, Self::Load(_))
+        matches!(self, Self::Load(error) if error.is_of_server())
     }
 }
 
@@ -109,6 +121,15 @@ impl Lengths {
     /// Returns the loads that are counted, in their order.
     fn loads(self) -> impl Iterator<Item = u32> {
         (0..self.rounds).flat_map(move |_| [self.short, self.long])
+    }
+
+    /// Checks that all loads of a class were counted. One that is missing would look like one without work.
+    fn check(self, class: Class, counted: usize) -> Result<(), CountError> {
+        let expected = self.loads().count();
+        if counted < expected {
+            return Err(CountError::Loads { class, counted, expected });
+        }
+        Ok(())
     }
 
     /// Returns the work per request, from that of all loads.
@@ -174,7 +195,7 @@ impl Counting<'_> {
                 self.send(&mut caller, *class, load)?;
                 profiles.push(callgrind.take(pid)?);
             }
-            counts.add(*class, lengths, &profiles);
+            counts.add(*class, lengths, &profiles)?;
         }
         server.kill();
         Ok(counts)
@@ -195,10 +216,14 @@ impl Counting<'_> {
         }
         server.kill();
         let tallies = tallies(&tracer.log()?, &ends);
-        // The first of each class belongs to the start, or to the requests that come first.
-        let of_class = tallies.chunks(ends.len() / requests.classes().len().max(1));
-        let of_class = requests.classes().iter().zip(of_class);
-        Ok(of_class.flat_map(|(class, all)| of_traces(*class, lengths, all.get(1..))).collect())
+        let mut of_classes = tallies.chunks(1 + lengths.loads().count());
+        let mut work = BTreeMap::new();
+        for class in requests.classes() {
+            // The first of each class belongs to the start, or to the requests that come first.
+            let loads = of_classes.next().and_then(|all| all.get(1..)).unwrap_or_default();
+            work.extend(of_traces(*class, lengths, loads)?);
+        }
+        Ok(work)
     }
 
     /// Starts the server, and has it answer the first requests of each class.
@@ -247,7 +272,13 @@ fn last_line(files: &[PathBuf]) -> Option<String> {
 
 impl Counts {
     /// Adds the instructions of a class, from the profiles of its loads.
-    fn add(&mut self, class: Class, lengths: Lengths, profiles: &[Profile]) {
+    fn add(
+        &mut self,
+        class: Class,
+        lengths: Lengths,
+        profiles: &[Profile],
+    ) -> Result<(), CountError> {
+        lengths.check(class, profiles.len())?;
         let totals: Vec<u64> = profiles.iter().map(|profile| profile.total).collect();
         self.work.insert((class, Work::Instructions), lengths.per_request(&totals));
         self.nameless |= profiles.iter().any(Profile::is_nameless);
@@ -257,6 +288,7 @@ impl Counts {
         if let (Some(short), Some(long)) = (least(0), least(1)) {
             self.functions.insert(class, by_function(lengths, short, long));
         }
+        Ok(())
     }
 }
 
@@ -278,18 +310,23 @@ fn by_function(
 }
 
 /// Returns the work of a class, from the tallies of its loads.
-fn of_traces(class: Class, lengths: Lengths, loads: Option<&[Tally]>) -> [((Class, Work), f64); 4] {
-    let loads = loads.unwrap_or_default();
+fn of_traces(
+    class: Class,
+    lengths: Lengths,
+    loads: &[Tally],
+) -> Result<BTreeMap<(Class, Work), f64>, CountError> {
+    lengths.check(class, loads.len())?;
     let of = |work, count: fn(&Tally) -> u64| {
         let all: Vec<u64> = loads.iter().map(count).collect();
         ((class, work), lengths.per_request(&all))
     };
-    [
+    let all = [
         of(Work::Allocations, |tally| tally.allocations),
         of(Work::AllocatedBytes, |tally| tally.allocated_bytes),
         of(Work::SystemCalls, |tally| tally.system_calls),
         of(Work::WrittenBytes, |tally| tally.written_bytes),
-    ]
+    ];
+    Ok(all.into())
 }
 
 #[cfg(test)]
@@ -316,7 +353,8 @@ mod tests {
             Profile::parse(&text).unwrap()
         };
         let mut counts = Counts::default();
-        counts.add(Class::Hit, LENGTHS, &[profile(0), profile(40), profile(0), profile(60)]);
+        let profiles = [0, 40, 0, 60, 0, 50].map(profile);
+        counts.add(Class::Hit, LENGTHS, &profiles).unwrap();
         let own = |name: &str| counts.functions[&Class::Hit][name].own;
         assert_eq!((own("often"), own("rare")), (0.0, 2.0));
         assert_eq!(counts.work.get(&(Class::Hit, Work::Instructions)), Some(&2.0));
@@ -325,9 +363,18 @@ mod tests {
     #[test]
     fn traces_give_all_other_work() {
         let tally = |calls| Tally { system_calls: calls, ..Tally::default() };
-        let loads = [tally(41), tally(101)];
-        let found: BTreeMap<_, _> = of_traces(Class::All, LENGTHS, Some(&loads)).into();
+        let loads = [41, 101, 45, 103, 43, 102].map(tally);
+        let found = of_traces(Class::All, LENGTHS, &loads).unwrap();
         assert_eq!(found.get(&(Class::All, Work::SystemCalls)), Some(&3.0));
         assert_eq!(found.get(&(Class::All, Work::Allocations)), Some(&0.0));
+    }
+
+    #[test]
+    fn a_load_that_was_not_counted_is_an_error_and_not_a_load_without_work() {
+        let error = of_traces(Class::All, LENGTHS, &[Tally::default(); 5]).unwrap_err();
+        assert!(error.to_string().contains("`all` were counted in 5 of 6 loads"), "{error}");
+        let error = Counts::default().add(Class::Hit, LENGTHS, &[]).unwrap_err();
+        assert!(error.to_string().contains("`hit` were counted in 0 of 6 loads"), "{error}");
+        assert!(!error.is_of_server());
     }
 }

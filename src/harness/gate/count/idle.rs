@@ -18,7 +18,7 @@ pub(crate) enum IdleError {
     Ended,
     /// Some thread works all the time.
     #[error(
-        "the server works although it has no request; the counts would be those of its idle work"
+        "the server still works two minutes after an answer, so its work for a request cannot be told from its other work; let it sleep while it has no request"
     )]
     Busy,
 }

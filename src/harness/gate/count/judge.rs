@@ -29,7 +29,9 @@ pub(super) fn metrics(sides: &Sides, allowances: &Allowances) -> Vec<CountedMetr
         let known = !base.is_empty() && !candidate.is_empty();
         known.then(|| metric(key, base, candidate, allowances))
     };
-    keys.into_iter().filter_map(judged).collect()
+    let mut metrics: Vec<CountedMetric> = keys.into_iter().filter_map(judged).collect();
+    mark_uncounted(&mut metrics);
+    metrics
 }
 
 fn metric(
@@ -51,8 +53,53 @@ fn metric(
         change,
         change_bounds: [low, high],
         allowed,
+        not_counted: None,
         verdict,
     }
+}
+
+/// Smallest number of allocations per request that shows that Valgrind sees the allocator. The table shows less as 0.
+const SEEN_MIN: f64 = 0.05;
+
+/// Marks the metrics whose counts are not those of the work for a request.
+fn mark_uncounted(metrics: &mut [CountedMetric]) {
+    let is_seen = |metric: &CountedMetric| {
+        metric.work == Work::Allocations && most(&metric.candidate) >= SEEN_MIN
+    };
+    // No allocation for a hit is an answer if a miss makes some. If no request makes any, the server may have an
+    // allocator of its own.
+    let is_unseen = !metrics.iter().any(is_seen);
+    for metric in metrics {
+        metric.not_counted = match metric.work {
+            Work::Allocations | Work::AllocatedBytes => is_unseen.then(|| UNSEEN.to_owned()),
+            Work::Instructions | Work::SystemCalls => done_elsewhere(metric),
+            Work::WrittenBytes => None,
+        };
+        if metric.not_counted.is_some() {
+            metric.verdict = Verdict::Inconclusive;
+        }
+    }
+}
+
+const UNSEEN: &str = "no request of the candidate made an allocation that Valgrind sees";
+
+/// Returns a reason if a process did less than one of this work for a request. Then another process answered.
+fn done_elsewhere(metric: &CountedMetric) -> Option<String> {
+    let sides = [("base", &metric.base), ("candidate", &metric.candidate)];
+    let idle = sides.into_iter().filter(|(_, counts)| least(counts) < 1.0);
+    let idle: Vec<&str> = idle.map(|(side, _)| side).collect();
+    (!idle.is_empty()).then(|| format!("below 1 for each request in the {}", idle.join(" and ")))
+}
+
+/// Returns true if another process than the counted one answered the requests.
+pub(super) fn is_done_elsewhere(metric: &CountedMetric) -> bool {
+    let is_needed = matches!(metric.work, Work::Instructions | Work::SystemCalls);
+    is_needed && metric.not_counted.is_some()
+}
+
+/// Returns true if the metric was counted and has this verdict.
+pub(super) fn has(metric: &CountedMetric, verdict: Verdict) -> bool {
+    metric.not_counted.is_none() && metric.verdict == verdict
 }
 
 /// Returns the verdict on a growth that lies between two bounds.
@@ -68,12 +115,12 @@ fn verdict([low, high]: [f64; 2], allowed: f64) -> Verdict {
 
 /// Returns the verdict of the whole gate.
 pub(super) fn overall(metrics: &[CountedMetric], failures: [&[String]; 2]) -> Verdict {
-    let any = |verdict| metrics.iter().any(|metric| metric.verdict == verdict);
+    let any = |verdict| metrics.iter().any(|metric| has(metric, verdict));
     let [base, candidate] = failures;
     if !candidate.is_empty() {
         Verdict::Fail
-    } else if !base.is_empty() || metrics.is_empty() {
-        // A comparison with a broken base says nothing.
+    } else if !base.is_empty() || metrics.is_empty() || metrics.iter().any(is_done_elsewhere) {
+        // A comparison with a broken base says nothing, nor do the counts of a process that does not answer.
         Verdict::Invalid
     } else if any(Verdict::Fail) {
         Verdict::Fail
@@ -194,6 +241,61 @@ mod tests {
     fn a_metric_of_which_the_base_has_none_fails_only_if_it_grows() {
         assert_eq!(verdict([0.0, 0.0], 0.0), Verdict::Pass);
         assert_eq!(verdict([1.0, 1.0], 0.0), Verdict::Fail);
+    }
+
+    type Counted = (Class, Work, f64);
+
+    /// Returns the metrics of two sides, each of one process with this work of these classes.
+    fn of_work(base: &[Counted], candidate: &[Counted]) -> Vec<CountedMetric> {
+        let side = |work: &[Counted]| {
+            let work = work.iter().map(|(class, work, count)| ((*class, *work), *count)).collect();
+            vec![Counts { work, ..Counts::default() }]
+        };
+        let sides = Sides { base: side(base), candidate: side(candidate) };
+        metrics(&sides, &Allowances::with(&[]))
+    }
+
+    fn one(work: Work, base: f64, candidate: f64) -> CountedMetric {
+        of_work(&[(Class::All, work, base)], &[(Class::All, work, candidate)]).remove(0)
+    }
+
+    #[test]
+    fn a_process_that_does_nothing_for_a_request_is_not_the_server() {
+        for work in [Work::Instructions, Work::SystemCalls] {
+            for (base, candidate, of) in
+                [(0.0, 0.0, "base and candidate"), (2.0, 0.9, "candidate"), (0.0, 2.0, "base")]
+            {
+                let metric = one(work, base, candidate);
+                let said = metric.not_counted.clone().unwrap();
+                assert_eq!(said, format!("below 1 for each request in the {of}"));
+                assert_eq!(overall(&[metric], [&[], &[]]), Verdict::Invalid);
+            }
+            assert_eq!(one(work, 1.0, 1.0).not_counted, None);
+        }
+    }
+
+    #[test]
+    fn allocations_that_no_request_makes_are_not_counted_and_not_equal() {
+        use Work::{AllocatedBytes, Allocations};
+        for work in [Allocations, AllocatedBytes] {
+            let metric = one(work, 0.0, 0.0);
+            assert!(metric.not_counted.is_some() && metric.verdict == Verdict::Inconclusive);
+            // The rest of the gate decides.
+            let calls = one(Work::SystemCalls, 2.0, 2.0);
+            assert_eq!(overall(&[metric, calls], [&[], &[]]), Verdict::Pass);
+        }
+        // The candidate may only have another allocator.
+        assert!(one(Allocations, 12.0, 0.0).not_counted.is_some());
+        let more = one(Allocations, 0.0, 1.0);
+        assert_eq!((more.not_counted, more.verdict), (None, Verdict::Fail));
+    }
+
+    #[test]
+    fn a_hit_without_allocations_is_an_answer_if_a_miss_makes_some() {
+        let work = [(Class::Hit, Work::Allocations, 0.0), (Class::Miss, Work::Allocations, 40.0)];
+        for metric in of_work(&work, &work) {
+            assert_eq!((metric.not_counted, metric.verdict), (None, Verdict::Pass));
+        }
     }
 
     #[test]

@@ -22,11 +22,14 @@ pub(crate) fn render(document: &Count) -> String {
 }
 
 fn case(metric: &CountedMetric) -> Case {
-    let said = format!(
-        "{}: {} for each request; fails from {} on",
-        metric.verdict.as_str(),
-        change(metric),
-        signed(metric.allowed)
-    );
+    let said = match &metric.not_counted {
+        Some(reason) => format!("not counted: {reason}"),
+        None => format!(
+            "{}: {} for each request; fails from {} on",
+            metric.verdict.as_str(),
+            change(metric),
+            signed(metric.allowed)
+        ),
+    };
     Case { name: name(metric), outcome: Outcome::of(metric.verdict), said }
 }

@@ -19,7 +19,17 @@ use crate::harness::dialect::url::HttpUrl;
 pub(crate) enum LoadError {
     /// The connection failed.
     #[error("the server does not take a request, or does not answer it")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+    /// The time limit of a request is over. Under Valgrind a busy machine can be the cause, as well as the server.
+    #[error(
+        "a request of class `{class}` was not answered within a minute under Valgrind; use a machine with less load, and see if the server answers without Valgrind"
+    )]
+    Slow {
+        /// Class of the request.
+        class: Class,
+        /// Error of the system.
+        source: io::Error,
+    },
     /// The answer is not HTTP.
     #[error("the answer to a request of class `{class}` cannot be read")]
     Answer {
@@ -39,6 +49,23 @@ pub(crate) enum LoadError {
     /// The server is not known to be idle.
     #[error(transparent)]
     Idle(#[from] IdleError),
+}
+
+impl LoadError {
+    /// Sorts an error of the connection that carries a request of this class.
+    fn of_io(class: Class, source: io::Error) -> Self {
+        match source.kind() {
+            // The first is of a connect, the second of a read or a write (SO_RCVTIMEO in socket(7)).
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Slow { class, source },
+            _ => Self::Io(source),
+        }
+    }
+
+    /// Returns true if the server failed. A time that is over, and a server that never rests, say only that it
+    /// cannot be counted here.
+    pub(crate) const fn is_of_server(&self) -> bool {
+        !matches!(self, Self::Slow { .. } | Self::Idle(IdleError::Busy))
+    }
 }
 
 /// Sender of the requests that are asked of a server.
@@ -190,13 +217,14 @@ impl<'a> Caller<'a> {
     }
 
     fn ask(&mut self, class: Class, text: &[u8]) -> Result<(), LoadError> {
+        let failed = |source| LoadError::of_io(class, source);
         let mut socket = match self.socket.take() {
             Some(socket) => socket,
-            None => connect(self.url.address, self.requests.source())?,
+            None => connect(self.url.address, self.requests.source()).map_err(failed)?,
         };
-        socket.write_all(text)?;
-        let answer = read(&mut socket, &mut self.input);
-        let answer = answer?.map_err(|source| LoadError::Answer { class, source })?;
+        socket.write_all(text).map_err(failed)?;
+        let answer = read(&mut socket, &mut self.input).map_err(failed)?;
+        let answer = answer.map_err(|source| LoadError::Answer { class, source })?;
         if !self.requests.expects(class, &answer) {
             let cache = answer.cache.map_or(String::new(), |cache| format!(" ({cache})"));
             return Err(LoadError::Wrong { class, said: format!("{}{cache}", answer.status) });
@@ -258,6 +286,23 @@ mod tests {
         let ids: Vec<String> =
             (0..9).map(|n| WORLD.user_assigned(0, n).client_id.to_string()).collect();
         assert!(ids.iter().all(|id| !text(Class::Refused, 3).contains(id)));
+    }
+
+    #[test]
+    fn a_time_limit_and_a_server_that_never_rests_are_no_faults_of_the_server() {
+        let io = |kind: io::ErrorKind| LoadError::of_io(Class::All, kind.into());
+        for of_server in [
+            io(io::ErrorKind::ConnectionReset),
+            io(io::ErrorKind::UnexpectedEof),
+            IdleError::Ended.into(),
+            LoadError::Wrong { class: Class::All, said: "500".to_owned() },
+        ] {
+            assert!(of_server.is_of_server(), "{of_server}");
+        }
+        let (read, connect) = (io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut);
+        for unknown in [io(read), io(connect), IdleError::Busy.into()] {
+            assert!(!unknown.is_of_server(), "{unknown}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::load::Requests;
 use crate::base::clock::Monotonic;
@@ -206,6 +206,10 @@ impl Foreign {
 
 impl Drop for Foreign {
     fn drop(&mut self) {
+        // Processes that the server has started go with it. Only while it runs the number is surely its own.
+        if let Ok(None) = self.child.try_wait() {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.stop.remove_child(Pid::from_child(&self.child));

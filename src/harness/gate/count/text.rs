@@ -38,11 +38,12 @@ pub(super) fn table(document: &Count, style: TableStyle) -> String {
 
 fn row(metric: &CountedMetric) -> Vec<Cell> {
     let mut cells = vec![Cell::new(metric.class), Cell::new(metric.work)];
-    let numbers =
-        [range(&metric.base), range(&metric.candidate), change(metric), signed(metric.allowed)];
+    let is_counted = metric.not_counted.is_none();
+    let change = if is_counted { change(metric) } else { "-".to_owned() };
+    let numbers = [range(&metric.base), range(&metric.candidate), change, signed(metric.allowed)];
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     cells.extend(numbers.map(right));
-    cells.push(Cell::new(metric.verdict.as_str()));
+    cells.push(Cell::new(if is_counted { metric.verdict.as_str() } else { "not counted" }));
     cells
 }
 

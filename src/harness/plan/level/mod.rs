@@ -18,6 +18,7 @@ use crate::harness::record::blocks::Blocks;
 use crate::harness::record::intervals::histogram;
 use crate::harness::report::stored::Stored;
 use crate::harness::report::stored::log::Interval;
+use crate::harness::report::text::pauses;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::float::float;
 use crate::harness::stats::intervals::Counts;
@@ -59,6 +60,8 @@ pub(crate) struct Level {
     pub(crate) memory: Option<Memory>,
     /// Share of the broker's core that other programs took while the broker needed it, if it was counted.
     pub(crate) taken: Option<f64>,
+    /// Share of the level in which the schedule paused, if it is known.
+    pub(crate) paused: Option<f64>,
     /// Service times from the write to the answer, in nanoseconds.
     pub(crate) service: Histogram<u64>,
     /// Response times while no witness saw a disturbance; none if that is too small a part of the level.
@@ -229,6 +232,7 @@ impl Level {
             generator,
             noise,
             cpu_us: run.broker.as_ref().and_then(|broker| broker.cpu_us_per_request),
+            paused: pauses::share(run.load.paused_s, run.load.duration_s),
             service: filled(good.flat_map(|i| &i.counts)),
             ..Self::of_times(upper, lower, failed, slo)
         }
@@ -261,6 +265,7 @@ impl Level {
                 let bytes = float(counted.anonymous_bytes?);
                 Some(Memory { bytes, tokens: counted.whole.mints })
             }),
+            paused: Some(outcome.measured.paused.as_f64() / outcome.duration.as_f64()),
             service: good.service.clone(),
             undisturbed: undisturbed(&outcome.undisturbed),
             ..level
@@ -311,6 +316,7 @@ impl Level {
             misses: None,
             memory: None,
             taken: None,
+            paused: None,
             service: histogram(),
             undisturbed: None,
         }

@@ -3,15 +3,17 @@
 pub(crate) mod hgrm;
 pub(super) mod hlog;
 mod left_out;
+mod moved;
 pub(crate) mod out_folder;
 
-use std::fs;
+use std::fs::{create_dir_all, remove_dir, remove_file};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
 
 pub(crate) use self::hlog::Logs;
+use self::moved::{MoveError, Moved};
 use self::out_folder::{OutFolder, OutFolderError};
 use super::html::FILE as REPORT;
 use crate::base::clock::UnixSeconds;
@@ -35,6 +37,12 @@ pub(crate) enum FolderError {
         /// Error of the operating system.
         source: io::Error,
     },
+}
+
+impl From<MoveError> for FolderError {
+    fn from(MoveError { path, source }: MoveError) -> Self {
+        Self::Write { path, source }
+    }
 }
 
 /// Result folder of one run.
@@ -121,17 +129,32 @@ impl Folder {
         Self::create(self.path().join(NEXT_ATTEMPT))
     }
 
-    /// Replaces the files of this folder by those of another attempt.
+    /// Replaces the files of this folder by those of another attempt. After an error each folder has its own files
+    /// again.
     ///
     /// # Errors
     /// Returns [`FolderError::Write`] when a file cannot be moved.
     pub(crate) fn take_over(&self, other: &Self) -> Result<(), FolderError> {
-        self.clear();
-        for name in own().filter(|name| other.path().join(name).exists()) {
-            let path = self.path().join(&name);
-            let moved = fs::rename(other.path().join(&name), &path);
-            moved.map_err(|source| FolderError::Write { path, source })?;
+        let aside = self.path().join(LAST_ATTEMPT);
+        let replaced = self.replace(&aside, other);
+        // This fails if a file could not be put back: it stays aside.
+        let _ = remove_dir(&aside);
+        replaced
+    }
+
+    /// Moves the files of this folder to the folder `aside`, moves those of another attempt here, and then removes
+    /// those that are aside.
+    fn replace(&self, aside: &Path, other: &Self) -> Result<(), FolderError> {
+        let made = create_dir_all(aside);
+        made.map_err(|source| FolderError::Write { path: aside.to_owned(), source })?;
+        // A folder with `run.json` is complete, so this file goes first and comes last.
+        let own: Vec<String> = own().collect();
+        let last = Moved::all(self.path(), aside, own.iter().rev())?;
+        if let Err(error) = Moved::all(other.path(), self.path(), own.iter()) {
+            last.put_back();
+            return Err(error.into());
         }
+        last.remove();
         Ok(())
     }
 
@@ -143,18 +166,22 @@ impl Folder {
     /// Removes only files of a run. The folder itself stays if it holds anything else.
     fn clear(&self) {
         for name in own() {
-            let _ = fs::remove_file(self.path().join(name));
+            let _ = remove_file(self.path().join(name));
         }
     }
 }
 
 /// Name of the folder for the files of another attempt. It is left only by a process that was killed.
 const NEXT_ATTEMPT: &str = "next-attempt";
+/// Name of the folder for the files of the last attempt, while those of the next one take their place.
+const LAST_ATTEMPT: &str = "last-attempt";
 
-/// Returns the names of all files of a result.
+/// Returns the names of all files of a result, `run.json` last.
 fn own() -> impl Iterator<Item = String> {
-    let others = ["response.hlog", "service.hlog", "lag.hlog", left_out::FILE, "run.json", REPORT];
-    others.into_iter().map(str::to_owned).chain(Class::ALL.into_iter().map(distribution))
+    let logs = ["response.hlog", "service.hlog", "lag.hlog", left_out::FILE, REPORT];
+    let distributions = Class::ALL.into_iter().map(distribution);
+    let logs = logs.into_iter().map(str::to_owned).chain(distributions);
+    logs.chain(std::iter::once("run.json".to_owned()))
 }
 
 /// Returns the name of the file with the distribution of a class.
@@ -168,6 +195,7 @@ mod tests {
     use crate::harness::nanos::Nanos;
     use crate::harness::record::collector::IntervalSink;
     use crate::harness::record::intervals::Window;
+    use std::fs;
 
     #[test]
     fn a_folder_is_named_by_time_and_scenario_and_never_overwritten() {
@@ -188,5 +216,67 @@ mod tests {
         );
         folder.discard();
         assert!(!parent.path().join("a").exists());
+    }
+
+    /// Writes files of a result with this text.
+    fn fill(folder: &Folder, names: &[&str], text: &str) {
+        for name in names {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+    }
+
+    /// Returns the files in a folder with their texts, by name.
+    fn texts(folder: &Path) -> Vec<(String, String)> {
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut texts: Vec<(String, String)> = files
+            .filter(|path| path.is_file())
+            .map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (name, fs::read_to_string(path).unwrap())
+            })
+            .collect();
+        texts.sort();
+        texts
+    }
+
+    const FILES: [&str; 4] = ["response.hlog", "response.hit.hgrm", "report.html", "run.json"];
+
+    /// Returns a folder with the files of an attempt, and one in it with those of the next.
+    fn attempts(parent: &Path) -> [Folder; 2] {
+        let last = Folder::create(parent.join("a")).unwrap();
+        fill(&last, &FILES, "last");
+        let next = last.next_attempt().unwrap();
+        fill(&next, &["lag.hlog", "response.hlog", "response.miss.hgrm", "run.json"], "next");
+        [last, next]
+    }
+
+    #[test]
+    fn the_files_of_the_next_attempt_take_the_place_of_all_others() {
+        let parent = tempfile::tempdir().unwrap();
+        let [last, next] = attempts(parent.path());
+        let files = texts(next.path());
+        last.take_over(&next).unwrap();
+        assert_eq!((texts(last.path()), texts(next.path())), (files, Vec::new()));
+        assert!(!last.path().join(LAST_ATTEMPT).exists());
+    }
+
+    #[test]
+    fn an_error_at_any_step_leaves_the_files_of_the_last_attempt() {
+        // The folder for the files aside is a file; a file is in the way there; one is in the way here.
+        let aside_is_a_file = |last: &Path| fs::write(last.join(LAST_ATTEMPT), "").unwrap();
+        let blocked_aside = |last: &Path| {
+            fs::create_dir_all(last.join(LAST_ATTEMPT).join("response.hlog")).unwrap();
+        };
+        let blocked_here = |last: &Path| fs::create_dir(last.join("response.miss.hgrm")).unwrap();
+        let steps: [&dyn Fn(&Path); 3] = [&aside_is_a_file, &blocked_aside, &blocked_here];
+        for (step, block) in steps.into_iter().enumerate() {
+            let parent = tempfile::tempdir().unwrap();
+            let [last, next] = attempts(parent.path());
+            block(last.path());
+            let before = [texts(last.path()), texts(next.path())];
+            let error = last.take_over(&next).unwrap_err();
+            assert!(matches!(error, FolderError::Write { .. }), "step {step}: {error}");
+            assert_eq!([texts(last.path()), texts(next.path())], before, "step {step}");
+        }
     }
 }

@@ -4,7 +4,7 @@ mod attempts;
 mod heading;
 pub(crate) mod layout;
 pub(crate) mod merged;
-pub(super) mod pauses;
+pub(crate) mod pauses;
 pub(crate) mod statement;
 pub(crate) mod table;
 mod undisturbed;

@@ -1,4 +1,4 @@
-//! Lines about the pauses of the schedule, in the terminal output of a run.
+//! Lines about the pauses of the schedule, in the results of a run and of a search.
 
 use crate::harness::document::run::load::Load;
 
@@ -6,21 +6,50 @@ use crate::harness::document::run::load::Load;
 /// that fall into them are not seen.
 const PAUSED_MAX: f64 = 0.05;
 
-/// Returns the share of the measured part in which the schedule stood still, if it did.
-fn share(load: &Load) -> Option<f64> {
-    load.paused_s.filter(|paused| *paused > 0.0).map(|paused| paused / load.duration_s)
+/// Returns the share of a measured part in which the schedule stood still; none if nobody knows.
+pub(crate) fn share(paused_s: Option<f64>, duration_s: f64) -> Option<f64> {
+    paused_s.map(|paused_s| paused_s / duration_s)
+}
+
+/// Returns the share if it is so large that the first lines have to say it.
+pub(crate) fn long(share: Option<f64>) -> Option<f64> {
+    share.filter(|share| *share > PAUSED_MAX)
+}
+
+/// Returns a sentence about the levels of a search with long pauses, if there are any. `shares` are those of all
+/// levels.
+pub(crate) fn of_levels(shares: impl IntoIterator<Item = Option<f64>>) -> Option<String> {
+    let shares: Vec<Option<f64>> = shares.into_iter().collect();
+    let paused: Vec<f64> = shares.iter().filter_map(|share| long(*share)).collect();
+    let most = paused.iter().copied().reduce(f64::max)?;
+    Some(format!(
+        "at {} of {} levels the schedule paused for more than {:.0} % of the time, for up to {:.0} %: nothing was sent meanwhile, and stalls of the target were not seen",
+        paused.len(),
+        shares.len(),
+        100.0 * PAUSED_MAX,
+        100.0 * most
+    ))
+}
+
+fn of_load(load: &Load) -> Option<f64> {
+    share(load.paused_s, load.duration_s)
 }
 
 /// Returns the line for the counts.
 pub(super) fn line(load: &Load) -> Option<String> {
-    let (paused_s, percent) = (load.paused_s?, 100.0 * share(load)?);
-    Some(format!("paused    {paused_s:.2} s ({percent:.1} %): the generator had no core"))
+    let (paused_s, share) = (load.paused_s?, of_load(load).filter(|share| *share > 0.0)?);
+    let percent = 100.0 * share;
+    Some(format!(
+        "paused    {paused_s:.2} s ({percent:.1} %): the generator was stopped, not by the target"
+    ))
 }
 
 /// Returns the line for the head of the results, if the pauses are long.
 pub(in crate::harness::report) fn headline(load: &Load) -> Option<String> {
-    let percent = 100.0 * share(load).filter(|share| *share > PAUSED_MAX)?;
-    Some(format!("for {percent:.0} % of the time the generator had no core: nothing was sent"))
+    let percent = 100.0 * long(of_load(load))?;
+    Some(format!(
+        "for {percent:.0} % of the time the generator was stopped, not by the target: nothing was sent"
+    ))
 }
 
 #[cfg(test)]
@@ -60,9 +89,21 @@ mod tests {
         assert_eq!(said(None), (None, None));
         assert_eq!(said(Some(0.0)), (None, None));
         let (short, first) = said(Some(1.0));
-        assert_eq!(short.unwrap(), "paused    1.00 s (5.0 %): the generator had no core");
+        let expected = "paused    1.00 s (5.0 %): the generator was stopped, not by the target";
+        assert_eq!(short.unwrap(), expected);
         assert_eq!(first, None);
         let first = said(Some(2.0)).1.unwrap();
-        assert_eq!(first, "for 10 % of the time the generator had no core: nothing was sent");
+        let expected =
+            "for 10 % of the time the generator was stopped, not by the target: nothing was sent";
+        assert_eq!(first, expected);
+    }
+
+    #[test]
+    fn only_levels_that_paused_for_long_are_counted() {
+        assert_eq!(of_levels([None, Some(0.0), share(Some(0.5), 10.0)]), None);
+        let said = of_levels([None, Some(0.06), Some(0.05), share(Some(1.2), 10.0)]).unwrap();
+        let expected =
+            "at 2 of 4 levels the schedule paused for more than 5 % of the time, for up to 12 %: ";
+        assert!(said.starts_with(expected), "{said}");
     }
 }
