@@ -44,6 +44,10 @@ struct Truth {
     /// --stall
     #[arg(long, value_name = "CSV")]
     rows: Option<PathBuf>,
+    /// A file for a row of each time in which the host or another program had the server's processor for more than 200 us:
+    /// when it ended (wall time) and how long it was, in nanoseconds. Needs --spin
+    #[arg(long, value_name = "CSV", requires = "spin", conflicts_with = "stall")]
+    gaps: Option<PathBuf>,
     /// Address to listen on; port 0 lets the system choose
     #[arg(long, default_value = "127.0.0.1:0")]
     addr: SocketAddr,
@@ -89,6 +93,9 @@ fn main() -> anyhow::Result<()> {
     if let Some(path) = &truth.rows {
         write_rows(path, &record).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    if let Some(path) = &truth.gaps {
+        write_gaps(path, &record).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     writeln!(out, "{}", record.to_json())?;
     Ok(())
 }
@@ -119,6 +126,15 @@ fn write_rows(path: &Path, record: &Record) -> std::io::Result<()> {
         let (received_ns, sent_ns, service_ns) = (row.received_ns, row.sent_ns, row.service_ns);
         let [stamped, stalled] = [row.stamped, row.stalled].map(u8::from);
         writeln!(file, "{received_ns},{sent_ns},{service_ns},{stamped},{stalled}")?;
+    }
+    file.flush()
+}
+
+fn write_gaps(path: &Path, record: &Record) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    writeln!(file, "end_ns,length_ns")?;
+    for gap in record.gaps() {
+        writeln!(file, "{},{}", gap.end_ns, gap.length_ns)?;
     }
     file.flush()
 }

@@ -23,6 +23,15 @@ def read_rows(path, seconds):
     return [row for row in rows if (row.received_ns if row.stamped else row.sent_ns) >= begun_ns]
 
 
+def taken_share(path, rows, seconds):
+    """The share of the seconds of these rows in which the server did not have its processor, by its own account."""
+    ended_ns = max((row.sent_ns for row in rows), default=0)
+    begun_ns = ended_ns - int(seconds * 1e9)
+    with open(path) as lines:
+        gaps = [tuple(map(int, line.split(","))) for line in list(lines)[1:]]
+    return sum(length_ns for end_ns, length_ns in gaps if begun_ns < end_ns <= ended_ns) / (seconds * 1e9)
+
+
 def truth_us(rows):
     """The percentiles from the kernel's stamps of requests and answers, their count, and how many lack a stamp."""
     times_ns = sorted(row.sent_ns - row.received_ns for row in rows if row.stamped)

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 
-from figures import errors, handling_us, overhead_us, read_left_out, read_rows, reported, truth_us, undisturbed, whole
+from figures import errors, handling_us, overhead_us, read_left_out, read_rows, reported, taken_share, truth_us, undisturbed, whole
 from rivals import ROOT, Server, processors, settle
 from setups import Neighbours, Setup
 
@@ -32,6 +32,8 @@ class Ended:
     # Time that the undisturbed view leaves out; empty from versions that do not list it.
     left_out: list
     shares: list
+    # What the host and other programs took of the server's processor; None where the server cannot tell.
+    taken_of_server: float | None
 
     @cached_property
     def truth(self):
@@ -44,7 +46,10 @@ def run(made, seconds, objectives, law=None):
     _, generator_cpu = processors()
     with tempfile.TemporaryDirectory() as folder:
         rows, out = f"{folder}/rows.csv", f"{folder}/run"
-        more = [*made.service, "--rows", rows, "--seed", str(made.seed)]
+        gaps = f"{folder}/gaps.csv"
+        # A server that rests or stands still cannot tell.
+        tells = made.spin and not made.stall
+        more = [*made.service, "--rows", rows, "--seed", str(made.seed), *(["--gaps", gaps] if tells else [])]
         with Server(law or made.law, spin=made.spin, more=more, confined=True) as at:
             command = [MINTBENCH, "run", "--target", f"get+{at.url}", "--rate", str(made.rate), "--arrivals", "poisson", "--seed", str(made.seed)]
             command += ["--pacer-test", "0s", "--warmup", f"{WARMUP_S}s", "--duration", f"{seconds}s", "--threads", "1"]
@@ -57,7 +62,9 @@ def run(made, seconds, objectives, law=None):
             sys.exit(2)
         listed = f"{out}/left-out.csv"
         left_out = read_left_out(listed) if os.path.exists(listed) else []
-        return Ended(ended.returncode, json.loads(ended.stdout), read_rows(rows, seconds), left_out, neighbours.shares)
+        answered = read_rows(rows, seconds)
+        taken = taken_share(gaps, answered, seconds) if tells else None
+        return Ended(ended.returncode, json.loads(ended.stdout), answered, left_out, neighbours.shares, taken)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ def line(number, made, seconds, ended, way):
     return {
         "number": number, "setup": made.as_json(), "seconds": seconds, "schema": report["schema"], "commit": report["build"]["git_commit"],
         "profile": report["build"]["profile"], "code": ended.code, "truth_us": truth, "answers": count, "unstamped": unstamped,
-        "count": whole(report)["count"], "errors": errors(report), "taken": ended.shares, "says": reported(report),
+        "count": whole(report)["count"], "errors": errors(report), "taken": ended.shares, "taken_of_server": ended.taken_of_server,
+        "says": reported(report),
         "valid": valid, "checked": report["checks"]["passed"], "undisturbed": undisturbed(report),
         "paused_share": None if paused_s is None else paused_s / load["duration_s"], "stamped_share": stamped,
         "way_us": way.way_us, "floor_us": way.floor_us, "overhead_us": overhead,

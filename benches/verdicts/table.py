@@ -8,6 +8,9 @@ from texts import row, share
 
 # What is demanded: the least share of decided objectives, without a neighbour and beside one.
 LEAST = {False: {"p50": 1.0, "p99": 0.80}, True: {"p50": 0.95, "p99": 0.65}}
+# What the host may take of the server's processor, as the server saw it, in a run without a neighbour: half of what lies
+# beyond the p99. A host that takes more is a neighbour.
+HOST_MAX = 0.005
 SIDES = ("above", "below")
 WORDS = {True: "met", False: "missed", None: "cannot tell"}
 # More requests than this that only one side knows make a truth that is none. Neither side knows to which side of the
@@ -21,6 +24,8 @@ def told(line):
     """One run in one line, for whoever waits."""
     setup, truth = line["setup"], line["truth_us"]
     place = f"{setup['share'] * 100:.0f} % {setup['place']}" if setup["share"] else "alone"
+    if line.get("taken_of_server") is not None:
+        place += f", {line['taken_of_server'] * 100:.1f} % of the server taken"
     parts = [f"{line['number']:>3} {setup['law']} at {setup['rate']}/s, {place}: exit {line['code']}"]
     if "judged" not in line and "objective" not in line:
         view = line["undisturbed"]
@@ -44,7 +49,8 @@ def span(says):
 
 
 def is_beside(line):
-    return line["setup"]["share"] > 0
+    """Whether a neighbour of the script or the host took a processor."""
+    return line["setup"]["share"] > 0 or (line.get("taken_of_server") or 0) > HOST_MAX
 
 
 def decided(lines, name):
@@ -107,6 +113,7 @@ def print_rule():
     print("The truth is a percentile of the times from stamp to stamp, of the same run. A client sees the way over loopback besides. Each run has")
     print("objectives in steps of 2 %. Those next to 10 % above and below the truth and the way are *decided* if the run said met or missed. A verdict")
     print("is *wrong* if it contradicts the truth by more than 1 %, a miss also by more than the way.\n")
+    print(f"A host that took more than {HOST_MAX * 100:.1f} % of the server's processor, in gaps of over 200 us that the server saw, is a neighbour, too.\n")
 
 
 def print_extra(lines):

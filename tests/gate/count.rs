@@ -41,8 +41,15 @@ fn equal_builds_pass_and_every_form_says_the_same() {
     let files = ["--out", &out, "--junit", &junit, "--markdown", &markdown];
     // One count of each has no spread, so a debug build that is not repeatable to 0.3 % shows as it is.
     let allow = ["--allow=instructions=5%,allocated-bytes=5%"];
-    let output = count(&[&["--base", MINTBENCH], &allow[..], &files].concat());
+    let temporary = tempfile::tempdir().unwrap();
+    let mut command = Command::new(MINTBENCH);
+    command.args(["gate", "--count", "--base", MINTBENCH]).args(allow).args(files);
+    command.env("TMPDIR", temporary.path()).env_remove("XDG_RUNTIME_DIR");
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let left = std::fs::read_dir(temporary.path()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "the counted brokers left {left:?}");
     let json = document(Path::new(&out));
     assert_eq!(json["verdict"], "pass", "{}", json["sentence"]);
     assert_eq!(json["metrics"].as_array().unwrap().len(), 15);

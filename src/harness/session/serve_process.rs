@@ -18,6 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::base::clock::Monotonic;
 use crate::base::files::{GroupRead, SecretFileError, read_secret};
@@ -37,6 +38,9 @@ pub enum ServeError {
         /// The error of the system.
         source: std::io::Error,
     },
+    /// There is no folder for the broker's private files.
+    #[error("cannot make a folder for the broker's private files")]
+    Folder(#[source] std::io::Error),
     /// The broker ended before it was ready.
     #[error("the broker ended before it was ready ({0}); its messages are above")]
     Ended(String),
@@ -68,6 +72,8 @@ pub struct ServeProcess {
     child: Child,
     endpoints: BTreeMap<String, String>,
     stop: Arc<Stop>,
+    /// Folder of the broker's private files. It goes with this value, also if the broker is killed.
+    _folder: TempDir,
 }
 
 /// Returns the path of the running executable.
@@ -135,6 +141,9 @@ impl ServeProcess {
         }
         // Not a flag, because a broker of another build may not know it.
         command.env("MINTBENCH_SERVE_END_WITH_STDIN", "true");
+        let folder = tempfile::Builder::new().prefix("mintbench-broker-").tempdir();
+        let folder = folder.map_err(ServeError::Folder)?;
+        command.env("XDG_RUNTIME_DIR", std::path::absolute(&folder).map_err(ServeError::Folder)?);
         command.process_group(0);
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let child = spawned.map_err(|source| ServeError::Spawn {
@@ -142,7 +151,8 @@ impl ServeProcess {
             source,
         })?;
         stop.add_child(Pid::from_child(&child));
-        let mut serve = Self { child, endpoints: BTreeMap::new(), stop: Arc::clone(stop) };
+        let (endpoints, stop) = (BTreeMap::new(), Arc::clone(stop));
+        let mut serve = Self { child, endpoints, stop, _folder: folder };
         serve.wait_until_ready()?;
         Ok(serve)
     }

@@ -31,7 +31,7 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 pub(crate) use law::Law;
 pub(crate) use queue::Service;
 use queue::{Sleepers, work};
-pub(crate) use record::{Record, Row};
+pub(crate) use record::{Gap, Record, Row};
 pub(crate) use stall::Stalling;
 use stall::Stalls;
 use stamps::{Stamps, wall_ns};
@@ -96,6 +96,11 @@ const READ_BYTES: usize = 4096;
 /// ends, and the record misses the delay with which a request is noticed.
 const BATCH: usize = 16;
 
+/// Least time between two looks for requests that is a gap. A virtual machine's own ticks take at most 100 us.
+const GAP_MIN_NS: u64 = 200_000;
+/// Time that a request or an answer may take of the server itself: no gap.
+const OWN_NS: u64 = 20_000;
+
 /// A request that was read.
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
@@ -159,7 +164,20 @@ struct Server {
     /// The time before which requests are left out of the record.
     recorded_from_ns: u64,
     requests: u64,
+    answers: u64,
+    /// Time that the server worked for requests, by the law.
+    worked_ns: u64,
+    looks: Looks,
     answer: Vec<u8>,
+}
+
+/// Progress at the last look for requests.
+#[derive(Clone, Copy, Debug, Default)]
+struct Looks {
+    at_ns: u64,
+    requests: u64,
+    answers: u64,
+    worked_ns: u64,
 }
 
 /// Serves until `stop` is requested.
@@ -197,6 +215,9 @@ pub(crate) fn serve(
         warmup: Warmup::default(),
         recorded_from_ns: 0,
         requests: 0,
+        answers: 0,
+        worked_ns: 0,
+        looks: Looks::default(),
         answer: answer("text/plain", &body),
         options,
         listener,
@@ -233,6 +254,7 @@ impl Server {
                 Err(error) => return Err(error.into()),
             }
             let now_ns = self.clock.now_ns();
+            self.note_gap(now_ns);
             for event in &events {
                 self.handle(event.data.u64(), now_ns)?;
             }
@@ -241,6 +263,21 @@ impl Server {
             self.stand_still();
         }
         Ok(())
+    }
+
+    /// Keeps the time since the last look if it is too long for what the server did, and it did not sleep.
+    fn note_gap(&mut self, now_ns: u64) {
+        let Self { requests, answers, worked_ns, .. } = *self;
+        let now = Looks { at_ns: now_ns, requests, answers, worked_ns };
+        let last = std::mem::replace(&mut self.looks, now);
+        if self.options.early_ns.is_some() || self.stalls.is_some() || last.at_ns == 0 {
+            return;
+        }
+        let done = (requests - last.requests) + (answers - last.answers);
+        let length_ns = (now_ns - last.at_ns).saturating_sub(worked_ns - last.worked_ns);
+        if length_ns > GAP_MIN_NS + done * OWN_NS {
+            self.record.keep_gap(Gap { end_ns: wall_ns(), length_ns });
+        }
     }
 
     /// Returns the time for which the loop may sleep; none means for ever.
@@ -378,6 +415,7 @@ impl Server {
             self.timers.pop();
             if busy {
                 work(timer.service_ns);
+                self.worked_ns += timer.service_ns;
             }
             self.answer(&timer);
         }
@@ -398,6 +436,7 @@ impl Server {
     }
 
     fn answer(&mut self, timer: &Timer) {
+        self.answers += 1;
         let Arrived { connection, noticed_ns, .. } = timer.arrived;
         let before_ns = self.stamps.as_ref().map(|_| wall_ns());
         let answer = std::mem::take(&mut self.answer);

@@ -25,7 +25,16 @@ pub(crate) struct Row {
     pub(crate) stalled: bool,
 }
 
-/// Histograms in nanoseconds, and rows.
+/// Time in which a server that always looks for requests did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// Wall time of its end.
+    pub(crate) end_ns: u64,
+    /// Its length.
+    pub(crate) length_ns: u64,
+}
+
+/// Histograms in nanoseconds, rows and gaps.
 #[derive(Debug)]
 pub(crate) struct Histograms {
     /// Time from noticing a request to handing over its answer.
@@ -34,6 +43,7 @@ pub(crate) struct Histograms {
     pub(crate) late: Histogram<u64>,
     /// One for each request, in the order of the answers.
     rows: Vec<Row>,
+    gaps: Vec<Gap>,
 }
 
 impl Record {
@@ -43,7 +53,7 @@ impl Record {
             Histogram::new_with_bounds(1, 3_600_000_000_000, 3).expect("valid bounds")
         };
         let (taken, late) = (histogram(), histogram());
-        Self(Arc::new(Mutex::new(Histograms { taken, late, rows: Vec::new() })))
+        Self(Arc::new(Mutex::new(Histograms { taken, late, rows: Vec::new(), gaps: Vec::new() })))
     }
 
     /// Records an answer.
@@ -59,6 +69,17 @@ impl Record {
         self.0.lock().rows.push(row);
     }
 
+    /// Keeps a gap.
+    pub(crate) fn keep_gap(&self, gap: Gap) {
+        self.0.lock().gaps.push(gap);
+    }
+
+    /// Returns the gaps.
+    #[allow(dead_code, reason = "for tests that include this file")]
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        self.0.lock().gaps.clone()
+    }
+
     /// Returns the rows.
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.0.lock().rows.clone()
@@ -70,6 +91,7 @@ impl Record {
         histograms.taken.reset();
         histograms.late.reset();
         histograms.rows.clear();
+        histograms.gaps.clear();
     }
 
     /// Returns the number of answers.

@@ -109,9 +109,13 @@ impl Lengths {
         }
     }
 
-    /// Lengths for traces, which are exact, but write hundreds of lines for each request.
-    const fn of_traces() -> Self {
-        Self { first: 4, short: 8, long: 40, rounds: 3 }
+    /// Lengths for traces, which are exact, but write hundreds of lines for each request. Here, too, a load of misses
+    /// takes less than a second.
+    const fn of_traces(class: Class) -> Self {
+        match class {
+            Class::Miss => Self { first: 4, short: 4, long: 12, rounds: 6 },
+            _ => Self { first: 4, short: 8, long: 40, rounds: 3 },
+        }
     }
 
     const fn requests(self) -> u32 {
@@ -147,7 +151,8 @@ impl Lengths {
 
 /// Returns how many misses a count asks for, and thus identities that the virtual machine needs.
 pub(crate) const fn misses() -> u32 {
-    let (counted, traced) = (Lengths::of_instructions(Class::Miss), Lengths::of_traces());
+    let (counted, traced) =
+        (Lengths::of_instructions(Class::Miss), Lengths::of_traces(Class::Miss));
     let (counted, traced) = (counted.requests(), traced.requests());
     // Some are asked for before the counting begins.
     FIRST + if counted > traced { counted } else { traced }
@@ -206,9 +211,9 @@ impl Counting<'_> {
         let tracer = Tracer::in_folder(folder.path().to_owned());
         let requests = self.kind.requests();
         let (server, mut caller) = self.start(&tracer.prefix(), folder.path(), &requests)?;
-        let lengths = Lengths::of_traces();
         let mut ends = Vec::new();
         for class in requests.classes() {
+            let lengths = Lengths::of_traces(*class);
             for load in [lengths.first].into_iter().chain(lengths.loads()) {
                 self.send(&mut caller, *class, load)?;
                 ends.push(tracer.length()?);
@@ -216,12 +221,12 @@ impl Counting<'_> {
         }
         server.kill();
         let tallies = tallies(&tracer.log()?, &ends);
-        let mut of_classes = tallies.chunks(1 + lengths.loads().count());
-        let mut work = BTreeMap::new();
+        let (mut rest, mut work) = (tallies.into_iter(), BTreeMap::new());
         for class in requests.classes() {
+            let lengths = Lengths::of_traces(*class);
             // The first of each class belongs to the start, or to the requests that come first.
-            let loads = of_classes.next().and_then(|all| all.get(1..)).unwrap_or_default();
-            work.extend(of_traces(*class, lengths, loads)?);
+            let loads = rest.by_ref().take(1 + lengths.loads().count()).skip(1);
+            work.extend(of_traces(*class, lengths, &loads.collect::<Vec<_>>())?);
         }
         Ok(work)
     }
