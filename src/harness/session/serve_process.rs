@@ -18,7 +18,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use crate::base::clock::Monotonic;
 use crate::base::files::{GroupRead, SecretFileError, read_secret};
@@ -38,9 +37,6 @@ pub enum ServeError {
         /// The error of the system.
         source: std::io::Error,
     },
-    /// There is no folder for the broker's private files.
-    #[error("cannot make a folder for the broker's private files")]
-    Folder(#[source] std::io::Error),
     /// The broker ended before it was ready.
     #[error("the broker ended before it was ready ({0}); its messages are above")]
     Ended(String),
@@ -72,8 +68,6 @@ pub struct ServeProcess {
     child: Child,
     endpoints: BTreeMap<String, String>,
     stop: Arc<Stop>,
-    /// Folder of the broker's private files. It goes with this value, also if the broker is killed.
-    _folder: TempDir,
 }
 
 /// Returns the path of the running executable.
@@ -84,6 +78,8 @@ pub fn this_program() -> PathBuf {
 /// The name of the output line with the file that holds the secret of the admin endpoint.
 const ADMIN_SECRET: &str = "admin-secret";
 const SECRET_BYTES_MAX: u64 = 4096;
+/// Beginning of the name of the folder that a broker without a folder of its own makes for that file.
+const PRIVATE_FOLDER: &str = "mintbench-serve-";
 /// Interval of the checks for a stop request while the broker starts.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 /// The only variable that the child keeps. It changes the log, not the work.
@@ -141,9 +137,6 @@ impl ServeProcess {
         }
         // Not a flag, because a broker of another build may not know it.
         command.env("MINTBENCH_SERVE_END_WITH_STDIN", "true");
-        let folder = tempfile::Builder::new().prefix("mintbench-broker-").tempdir();
-        let folder = folder.map_err(ServeError::Folder)?;
-        command.env("XDG_RUNTIME_DIR", std::path::absolute(&folder).map_err(ServeError::Folder)?);
         command.process_group(0);
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let child = spawned.map_err(|source| ServeError::Spawn {
@@ -151,8 +144,7 @@ impl ServeProcess {
             source,
         })?;
         stop.add_child(Pid::from_child(&child));
-        let (endpoints, stop) = (BTreeMap::new(), Arc::clone(stop));
-        let mut serve = Self { child, endpoints, stop, _folder: folder };
+        let mut serve = Self { child, endpoints: BTreeMap::new(), stop: Arc::clone(stop) };
         serve.wait_until_ready()?;
         Ok(serve)
     }
@@ -253,11 +245,27 @@ impl ServeProcess {
         let _ = self.child.kill();
         self.child.wait().ok()
     }
+
+    /// Removes the file of the admin secret and its folder, which a broker that was killed leaves. One that ended in
+    /// order has removed them.
+    fn remove_secret(&self) {
+        let file = self.endpoints.get(ADMIN_SECRET).map(Path::new);
+        let Some((file, folder)) = file.and_then(|file| Some((file, file.parent()?))) else {
+            return;
+        };
+        let name = folder.file_name().unwrap_or_default();
+        // Any other file is the user's.
+        if name.as_encoded_bytes().starts_with(PRIVATE_FOLDER.as_bytes()) {
+            let _ = std::fs::remove_file(file);
+            let _ = std::fs::remove_dir(folder);
+        }
+    }
 }
 
 impl Drop for ServeProcess {
     fn drop(&mut self) {
         let _ = self.end();
+        self.remove_secret();
         self.stop.remove_child(Pid::from_child(&self.child));
     }
 }
