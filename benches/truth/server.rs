@@ -39,9 +39,8 @@ struct Truth {
     /// Stand still for LENGTH in each PERIOD, at a random time: asleep, or with `:busy` at work
     #[arg(long, value_name = "LENGTH:PERIOD[:busy]")]
     stall: Option<Stalling>,
-    /// A file for a row of each request: when the kernel received it and sent the answer (wall time), how long its
-    /// service took, all in nanoseconds, whether both times are the kernel's stamps, and whether it met a stall of
-    /// --stall
+    /// A file for a row of each request, in nanoseconds: the wall times at which the kernel received it and sent the
+    /// answer, and the time of its service. Then 1 if both are the kernel's stamps, and 1 if it met a stall of --stall
     #[arg(long, value_name = "CSV")]
     rows: Option<PathBuf>,
     /// A file for a row of each time in which the host or another program had the server's processor for more than 200 us:

@@ -1,6 +1,6 @@
 //! `mintbench gate --count`: the work of builds of this very binary, and of a server that is none.
 //!
-//! The tests that count need Valgrind and are skipped without it. Counts hold on a busy machine.
+//! The tests that count need Valgrind and are skipped without it. Counts hold beside a neighbour.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

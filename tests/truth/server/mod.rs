@@ -152,7 +152,7 @@ struct Server {
     poll: OwnedFd,
     connections: HashMap<u64, TcpStream, FixedState>,
     next_key: u64,
-    /// What this look at the connections has found.
+    /// Requests that this look at the connections has found.
     arrived: Vec<Arrived>,
     timers: BinaryHeap<Reverse<Timer>>,
     sleepers: Option<Sleepers>,

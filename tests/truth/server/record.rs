@@ -19,9 +19,9 @@ pub(crate) struct Row {
     pub(crate) sent_ns: u64,
     /// The time of service, without the wait for a server.
     pub(crate) service_ns: u64,
-    /// Whether both stamps are of the kernel.
+    /// True if both stamps are of the kernel.
     pub(crate) stamped: bool,
-    /// Whether the request was in the system during a planted stall.
+    /// True if the request was in the system during a planted stall.
     pub(crate) stalled: bool,
 }
 

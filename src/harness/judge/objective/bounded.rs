@@ -122,7 +122,7 @@ impl Sampled {
     }
 }
 
-/// What answers say of one percentile, whatever the limit. Judging many limits computes its intervals once.
+/// Evidence of one percentile, whatever the limit. Judging many limits computes its intervals once.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
     upper: Sampled,
