@@ -47,9 +47,7 @@ pub(super) fn line(load: &Load) -> Option<String> {
 /// Returns the line for the head of the results, if the pauses are long.
 pub(in crate::harness::report) fn headline(load: &Load) -> Option<String> {
     let percent = 100.0 * long(of_load(load))?;
-    Some(format!(
-        "for {percent:.0} % of the time the generator was stopped, not by the target: nothing was sent"
-    ))
+    Some(format!("for {percent:.0} % of the time nothing was sent: the generator was stopped"))
 }
 
 #[cfg(test)]
@@ -93,9 +91,10 @@ mod tests {
         assert_eq!(short.unwrap(), expected);
         assert_eq!(first, None);
         let first = said(Some(2.0)).1.unwrap();
-        let expected =
-            "for 10 % of the time the generator was stopped, not by the target: nothing was sent";
-        assert_eq!(first, expected);
+        assert_eq!(first, "for 10 % of the time nothing was sent: the generator was stopped");
+        // With its label it fits into 80 columns.
+        let whole = said(Some(20.0)).1.unwrap();
+        assert!("PAUSED    ".len() + whole.chars().count() <= 80, "{whole}");
     }
 
     #[test]
