@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod app_service;
 mod attacks;
 mod broker;
 mod cli;

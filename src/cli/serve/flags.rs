@@ -18,7 +18,8 @@ use crate::service::world::vault::VaultUriTemplate;
 /// Serve managed identities on this machine.
 ///
 /// Prints one line for each endpoint, with its name and its URL. Then prints `admin-secret` with the file of the
-/// admin endpoint's secret, and `ready`. Ends on Ctrl-C or SIGTERM, after the requests in flight are answered.
+/// admin endpoint's secret, and `ready`. With `--app-service`, prints `app-service-header` with the value of
+/// `IDENTITY_HEADER` too. Ends on Ctrl-C or SIGTERM, after the requests in flight are answered.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Address of the identity endpoint (IMDS); port 0 takes a free one
@@ -73,6 +74,9 @@ pub(crate) struct ServeArgs {
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
     pub(super) vm_extension: Option<SocketAddr>,
+    /// Address of the endpoint of App Service and Functions, such as 127.0.0.1:8174 [default: none]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_APP_SERVICE")]
+    pub(super) app_service: Option<SocketAddr>,
     /// Address of /healthz, /readyz and /metrics
     #[arg(
         long,

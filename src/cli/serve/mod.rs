@@ -219,6 +219,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     Ok(ServerOptions {
         imds: args.imds,
         vm_extension: args.vm_extension,
+        app_service: args.app_service,
         arm: args.arm,
         arm_auth: args.arm_auth,
         vault: args.vault,
@@ -258,6 +259,10 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
 fn announce(server: &Server) -> Result<(), PrintError> {
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));
     let secret = server.admin_secret_file().map(|file| format!("admin-secret {}", file.display()));
-    let lines: Vec<String> = endpoints.chain(secret).chain(["ready\n".to_owned()]).collect();
+    let header = server
+        .identity_header()
+        .map(|secret| format!("app-service-header {}", String::from_utf8_lossy(secret.expose())));
+    let lines = endpoints.chain(secret).chain(header).chain(["ready\n".to_owned()]);
+    let lines: Vec<String> = lines.collect();
     print(&lines.join("\n"))
 }

@@ -42,6 +42,8 @@ pub struct State {
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
     pub(super) by_address: Map<Address, Arc<VmSlot>>,
+    /// Slots of all VMs by the VMs' own ids.
+    pub(super) by_vm_id: Map<VmId, Arc<VmSlot>>,
     pub(super) principals: Map<PrincipalId, Principal>,
     pub(super) clients: Map<ClientId, PrincipalId>,
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
@@ -199,6 +201,16 @@ impl State {
         after: Option<&ArmId>,
     ) -> impl Iterator<Item = &'a VmEntry> + use<'a> {
         below(&self.vms, prefix, after)
+    }
+
+    /// Returns every virtual machine, in the order of resource ids.
+    pub fn vms(&self) -> impl Iterator<Item = &VmEntry> {
+        self.vms.values()
+    }
+
+    /// Returns the slot of a VM, by the VM's own id.
+    pub(super) fn slot_of(&self, vm_id: VmId) -> Option<Arc<VmSlot>> {
+        self.by_vm_id.get(&vm_id).cloned()
     }
 
     /// Returns the number of VMs.

@@ -20,6 +20,8 @@ pub(crate) struct ServerOptions {
     pub imds: SocketAddr,
     /// Address of the VM extension endpoint, if it is wanted.
     pub vm_extension: Option<SocketAddr>,
+    /// Address of the App Service endpoint, if it is wanted.
+    pub app_service: Option<SocketAddr>,
     /// Address of the token service, which issues tokens to clients with a credential and publishes keys.
     pub sts: SocketAddr,
     /// Address of the control plane.
