@@ -15,6 +15,7 @@ mod cli;
 mod control;
 mod deleted;
 mod durability;
+mod federation;
 mod imds;
 mod lifecycle;
 mod outputs;

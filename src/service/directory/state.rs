@@ -14,6 +14,7 @@ use crate::base::ids::{
 };
 use crate::base::synthetic::IdentityIds;
 use crate::service::token::Bearer;
+use crate::service::world::federation::FederatedCredential;
 use crate::service::world::record::{
     Application, Credential, DeletedSecret, DeletedVault, ResourceGroup, RoleAssignment,
     SecretVersion, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
@@ -257,6 +258,14 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// Returns the tokens of other issuers that prove a service principal. Only user-assigned identities have any.
+    pub fn federated_credentials(&self, principal: &Principal) -> &[FederatedCredential] {
+        let Principal::ManagedIdentity(identity) = principal else { return &[] };
+        let entry = self.user_assigned.get(&identity.resource_id);
+        let entry = entry.filter(|entry| entry.identity.ids == identity.ids);
+        entry.map_or(&[], |entry| entry.record.federated_credentials.as_slice())
     }
 
     /// Returns every service principal, in no order.

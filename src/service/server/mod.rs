@@ -36,7 +36,7 @@ use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::{Broker, CallerSecrets};
 use crate::service::imds::{AppService, Extension, Imds};
 use crate::service::source::Remote;
-use crate::service::sts::Sts;
+use crate::service::sts::{Federation, Sts};
 use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use addresses::{names, service_addresses};
@@ -64,8 +64,8 @@ pub(crate) use crate::service::directory::{
 pub(crate) use crate::service::store::{
     FolderOptions, MemoryStore, NewStore, RedbStore, Store, StoreError,
 };
-pub(crate) use crate::service::sts::StsOptions;
-pub(crate) use crate::service::token::Algorithm;
+pub(crate) use crate::service::sts::{FederationOptions, PlainHttp, StsOptions};
+pub(crate) use crate::service::token::{Algorithm, ForeignKeys};
 
 /// Longest token lifetime that can be set.
 pub(crate) const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
@@ -199,6 +199,7 @@ impl Server {
             application_token_lifetime: options.application_token_lifetime,
             max_assertion_lifetime: options.max_assertion_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
+            federation: Arc::new(Federation::new(options.federation.clone())?),
             services: vec![
                 (service_addresses.arm.port(), arm::AUDIENCE),
                 (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),

@@ -1,7 +1,5 @@
 //! Versions of the endpoint: the header, the selectors and the answer of each.
 
-use std::time::{Duration, SystemTime};
-
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -112,8 +110,7 @@ impl Version {
 /// it has 12 hours and AM or PM, and clients read both.
 fn date(time: UnixSeconds) -> String {
     const YEAR_9999_END: u64 = 253_402_300_799; // the expiry may come from another token service
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time.0.min(YEAR_9999_END));
-    let text = humantime::format_rfc3339_seconds(time).to_string();
+    let text = UnixSeconds(time.0.min(YEAR_9999_END)).rfc3339();
     let (date, clock) = text.trim_end_matches('Z').split_once('T').unwrap_or_default();
     let (year, day) = date.split_once('-').unwrap_or_default();
     format!("{}/{year} {clock} +00:00", day.replace('-', "/"))
