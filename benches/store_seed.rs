@@ -78,8 +78,14 @@ fn seed(world: &Synthetic) -> anyhow::Result<Vec<Change>> {
             let (id, ids) = (world.user_assigned_id(vm, index)?, world.user_assigned(vm, index));
             user_assigned.push(Assignment { id: id.clone(), principal_id: ids.principal_id });
             let location = "westeurope".to_owned();
-            let identity =
-                UserAssigned { id, ids, location, tags: Tags::new(), isolation_scope: None };
+            let identity = UserAssigned {
+                id,
+                ids,
+                location,
+                tags: Tags::new(),
+                isolation_scope: None,
+                federated_credentials: Vec::new(),
+            };
             changes.push(Change::Put(Record::UserAssigned(identity)));
         }
         changes.push(Change::Put(Record::VirtualMachine(VirtualMachine {

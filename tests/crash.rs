@@ -58,6 +58,7 @@ fn together(slot: u64, n: u64) -> [Record; 3] {
             location: location.clone(),
             tags: tags.clone(),
             isolation_scope: None,
+            federated_credentials: Vec::new(),
         }),
         Record::Vault(Vault {
             id: id("/providers/Microsoft.KeyVault/vaults/v"),

@@ -39,6 +39,8 @@ pub(crate) struct Broker {
     endpoints: HashMap<String, SocketAddr>,
     /// The file that holds the secret of the admin endpoint.
     pub(crate) admin_secret: PathBuf,
+    /// The value of `IDENTITY_HEADER`, if the broker printed one.
+    pub(crate) identity_header: Option<String>,
     /// The folder of the process for temporary files, which a killed process leaves behind.
     _temporary: TempDir,
 }
@@ -70,13 +72,15 @@ impl Broker {
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
         let (mut endpoints, mut admin_secret) = (HashMap::new(), PathBuf::new());
+        let mut identity_header = None;
         for line in lines.take_while(|line| line != "ready") {
-            match line.strip_prefix("admin-secret ") {
-                Some(path) => admin_secret = path.into(),
-                None => endpoints.extend([endpoint(&line)]),
+            match line.split_once(' ') {
+                Some(("admin-secret", path)) => admin_secret = path.into(),
+                Some(("app-service-header", secret)) => identity_header = Some(secret.to_owned()),
+                _ => endpoints.extend([endpoint(&line)]),
             }
         }
-        Self { process, endpoints, admin_secret, _temporary: temporary }
+        Self { process, endpoints, admin_secret, identity_header, _temporary: temporary }
     }
 
     pub(crate) fn address(&self, surface: &str) -> SocketAddr {
@@ -150,7 +154,10 @@ impl Drop for Broker {
 
 fn endpoint(line: &str) -> (String, SocketAddr) {
     let (name, url) = line.split_once(' ').unwrap_or_else(|| panic!("no endpoint line: {line}"));
-    let (_, address) = url.split_once("://").unwrap();
+    let (_, rest) = url.split_once("://").unwrap();
+    let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let expected = if name == "app-service" { "msi/token" } else { "" };
+    assert_eq!(path, expected, "{line}");
     (name.to_owned(), address.parse().unwrap())
 }
 

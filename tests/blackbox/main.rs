@@ -8,12 +8,14 @@
 )]
 
 mod admin;
+mod app_service;
 mod attacks;
 mod broker;
 mod cli;
 mod control;
 mod deleted;
 mod durability;
+mod federation;
 mod imds;
 mod lifecycle;
 mod outputs;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Unmodified clients with a secret or a certificate of their own against a broker: azidentity for Go,
-# go-azure-sdk (which Terraform's provider is made with), azure-identity for Java, and az.
+# Unmodified clients with a secret, a certificate or a federated token of their own, and programs of App Service,
+# against a broker: azidentity for Go, go-azure-sdk (which Terraform's provider is made with), azure-identity for
+# Java, and az.
 #
 #   tests/clients/run.sh [path to mintbench]      (default: target/debug/mintbench)
 #
@@ -32,11 +33,12 @@ prepare_az() {
 }
 
 play_go() {
-    "$work/go-checks"
+    IDENTITY_ENDPOINT=$(printed app-service) IDENTITY_HEADER=$(printed app-service-header) "$work/go-checks"
 }
 
 play_java() {
-    java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks
+    IDENTITY_ENDPOINT=$(printed app-service) IDENTITY_HEADER=$(printed app-service-header) \
+        java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks
 }
 
 play_az() {
@@ -44,7 +46,7 @@ play_az() {
 }
 
 # Each with the tools that it needs, and how many checks it makes.
-declare -A tools=([go]=go [java]="mvn javac keytool" [az]=python3) checks=([go]=5 [java]=3 [az]=11)
+declare -A tools=([go]=go [java]="mvn javac keytool" [az]=python3) checks=([go]=8 [java]=5 [az]=12)
 clients=()
 skipped=()
 declare -A builds=()
@@ -85,18 +87,22 @@ trap tear_down EXIT
 trap 'exit 130' INT TERM
 
 flags=(--world "$here/world.toml" --data "$run/data")
-for endpoint in imds sts arm vault admin; do
+for endpoint in imds sts arm vault admin app-service; do
     flags+=("--$endpoint" 127.0.0.1:0)
 done
 "$broker" serve "${flags[@]}" >"$run/serve.out" 2>"$run/serve.err" &
 serve=$!
 await_ready "$serve" "$run"
 
+printed() {
+    sed -n "s/^$1 //p" "$run/serve.out"
+}
+
 # The clients call the server `localhost`, over TLS.
 url() {
-    local port
-    port=$(sed -n "s/^$1 .*://p" "$run/serve.out")
-    echo "https://localhost:$port"
+    local at
+    at=$(printed "$1")
+    echo "https://localhost:${at##*:}"
 }
 ARM_URL=$(url arm)
 STS_URL=$(url sts)
@@ -107,8 +113,20 @@ TENANT_ID=7e4a9700-0000-4000-8000-000000000001
 SUBSCRIPTION_ID=50b50000-0000-4000-8000-000000000001
 APP_ID=c11e0000-0000-4000-8000-0000000000d1
 APP_SECRET="correct horse & battery+staple"
+WEB_ID=c11e0000-0000-4000-8000-0000000000f1
+# The token of the machine, in a file as a platform puts it there. The folder is private.
+FEDERATED_TOKEN_FILE=$run/federated-token
+python3 - "$(printed imds)" >"$FEDERATED_TOKEN_FILE" <<'EOF'
+import json, sys, urllib.request
+query = "api-version=2018-02-01&resource=api://AzureADTokenExchange"
+request = urllib.request.Request(f"{sys.argv[1]}/metadata/identity/oauth2/token?{query}")
+request.add_header("Metadata", "true")
+with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+    print(json.load(answer)["access_token"], end="")
+EOF
 ca=$run/data/ca.pem
 export ARM_URL STS_URL OPERATOR_PEM OPERATOR_ID TENANT_ID SUBSCRIPTION_ID APP_ID APP_SECRET
+export WEB_ID FEDERATED_TOKEN_FILE
 export SSL_CERT_FILE=$ca REQUESTS_CA_BUNDLE=$ca
 
 java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)

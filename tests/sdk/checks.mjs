@@ -2,12 +2,12 @@
 // as one JSON object per line. Reads APP_CLIENT_ID, OTHER_CLIENT_ID, AUTHORITY_HOST, OPERATOR and SDK_WORK.
 
 import { X509Certificate } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import { createRequire } from "node:module";
 
 const require = createRequire(`${process.env.SDK_WORK}/npm/`);
-const { ManagedIdentityCredential } = require("@azure/identity");
+const { ManagedIdentityCredential, WorkloadIdentityCredential } = require("@azure/identity");
 const { ConfidentialClientApplication } = require("@azure/msal-node");
 
 const once = { retryOptions: { maxRetries: 0 } };
@@ -68,6 +68,39 @@ async function tokenInRegion(audience) {
   return (await application.acquireTokenByClientCredential(request)).accessToken;
 }
 
+// In the environment of a program of App Service.
+async function tokenOfAppService(audience, options) {
+  process.env.IDENTITY_ENDPOINT = process.env.APP_SERVICE_ENDPOINT;
+  process.env.IDENTITY_HEADER = process.env.APP_SERVICE_HEADER;
+  try {
+    const credential = new ManagedIdentityCredential({ ...once, ...options });
+    return (await credential.getToken(`${audience}/.default`)).token;
+  } finally {
+    delete process.env.IDENTITY_ENDPOINT;
+    delete process.env.IDENTITY_HEADER;
+  }
+}
+
+async function tokenForOneOfTheMachine(audience) {
+  const machine = new ManagedIdentityCredential(once);
+  const { token } = await machine.getToken("api://AzureADTokenExchange/.default");
+  const { tenant_id: tenantId } = JSON.parse(readFileSync(`${process.env.OPERATOR}.json`));
+  const tokenFilePath = `${process.env.SDK_WORK}/federated-token`;
+  writeFileSync(tokenFilePath, token, { mode: 0o600 });
+  try {
+    const credential = new WorkloadIdentityCredential({
+      tenantId,
+      clientId: process.env.APP_CLIENT_ID,
+      tokenFilePath,
+      authorityHost: `https://${process.env.AUTHORITY_HOST}`,
+      disableInstanceDiscovery: true,
+    });
+    return (await credential.getToken(`${audience}/.default`)).token;
+  } finally {
+    rmSync(tokenFilePath);
+  }
+}
+
 const vault = "https://vault.azure.net";
 const arm = "https://management.azure.com";
 await ask("@azure/identity gets a token of the system-assigned identity", "system", arm, {});
@@ -81,3 +114,7 @@ await ask("@azure/identity reports an identity that the machine has not", "nobod
   clientId: process.env.OTHER_CLIENT_ID,
 });
 await tell("msal-node with a region logs in with a certificate", "operator", arm, () => tokenInRegion(arm));
+await tell("@azure/identity gets a token from App Service", "app", vault, () =>
+  tokenOfAppService(vault, { clientId: process.env.APP_CLIENT_ID }));
+await tell("@azure/identity exchanges a token of the machine for one of another identity", "app", vault, () =>
+  tokenForOneOfTheMachine(vault));

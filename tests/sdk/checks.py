@@ -6,10 +6,12 @@ check.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import pathlib
 import sys
+import tempfile
 import tomllib
 
 import jwt
@@ -17,6 +19,7 @@ import msal
 import requests
 from azure.identity import CertificateCredential, CredentialUnavailableError
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+from azure.identity import WorkloadIdentityCredential
 from azure.identity import aio
 from azure.keyvault.secrets import SecretClient
 
@@ -86,6 +89,39 @@ def msal_token(who, audience, managed_identity):
     return verify(answer["access_token"], who, audience)
 
 
+@contextlib.contextmanager
+def app_service():
+    """The environment of a program in App Service."""
+    own = {
+        "IDENTITY_ENDPOINT": os.environ["APP_SERVICE_ENDPOINT"],
+        "IDENTITY_HEADER": os.environ["APP_SERVICE_HEADER"],
+    }
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            del os.environ[name]
+
+
+def in_app_service(check, *args, **options):
+    with app_service():
+        return check(*args, **options)
+
+
+def federated():
+    with ManagedIdentityCredential() as machine:
+        token = machine.get_token("api://AzureADTokenExchange/.default").token
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(token)
+        file.flush()
+        credential = WorkloadIdentityCredential(
+            tenant_id=TENANT, client_id=APP["client_id"], token_file_path=file.name,
+            authority=f"https://{os.environ['AUTHORITY_HOST']}", disable_instance_discovery=True,
+        )
+        return identity("app", VAULT, credential)
+
+
 def refused_by_identity():
     try:
         with ManagedIdentityCredential(client_id=NOBODY) as credential:
@@ -149,6 +185,15 @@ CHECKS = [
      lambda: identity("operator", ARM, operator(CertificateCredential))),
     ("azure-identity's asynchronous credential logs in with a certificate",
      lambda: asyncio.run(asynchronous("operator", VAULT, operator(aio.CertificateCredential)))),
+    ("azure-identity exchanges a token of the machine for one of another identity", federated),
+    ("azure-identity gets a token from App Service",
+     lambda: in_app_service(lambda: identity("system", ARM, ManagedIdentityCredential()))),
+    ("azure-identity gets a token of a user-assigned identity from App Service",
+     lambda: in_app_service(lambda: identity("app", VAULT, ManagedIdentityCredential(
+         client_id=APP["client_id"])))),
+    ("MSAL gets a token of a user-assigned identity from App Service by its resource id",
+     lambda: in_app_service(msal_token, "app", VAULT, msal.UserAssignedManagedIdentity(
+         resource_id=APP_ID))),
     ("MSAL gets a token of the system-assigned identity",
      lambda: msal_token("system", ARM, msal.SystemAssignedManagedIdentity())),
     ("MSAL gets a token of a user-assigned identity by its client_id",

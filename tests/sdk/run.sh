@@ -22,7 +22,7 @@ rm -rf "$SDK_WORK/data"
 export MINTBENCH_DATA=$SDK_WORK/data
 flags=(--world "$here/world.toml" --data "$SDK_WORK/data" --host-name westus2.localhost)
 help=$("$broker" serve --help)
-for endpoint in imds sts arm vault admin; do
+for endpoint in imds sts arm vault admin app-service; do
     if grep -qE -- "^ +--$endpoint( |$)" <<<"$help"; then
         flags+=("--$endpoint" 127.0.0.1:0)
     fi
@@ -50,15 +50,19 @@ OPERATOR=$SDK_WORK/data/operator
 ca=$SDK_WORK/data/ca.pem
 export AUTHORITY_HOST OPERATOR REQUESTS_CA_BUNDLE=$ca SSL_CERT_FILE=$ca NODE_EXTRA_CA_CERTS=$ca
 export AZURE_POD_IDENTITY_AUTHORITY_HOST STS_URL APP_CLIENT_ID APP_PRINCIPAL_ID OTHER_CLIENT_ID
+# Programs of App Service find these under other names, which would hide the identity endpoint.
+APP_SERVICE_ENDPOINT=$(url app-service)
+APP_SERVICE_HEADER=$(url app-service-header)
+export APP_SERVICE_ENDPOINT APP_SERVICE_HEADER
 
-# Tokens go from one to the other through a pipe: none is ever in a file.
+# Tokens go from one to the other through a pipe. Only those that an SDK reads from a file are in one.
 # SDKs log refusals on standard error; the verdicts say what matters.
 node "$here/checks.mjs" | "$SDK_WORK/venv/bin/python" "$here/checks.py" \
     2>"$SDK_WORK/sdk.err" | tee "$SDK_WORK/verdicts" || fail "$(cat "$SDK_WORK/sdk.err")"
 
 passed=$(grep -c '^ok ' "$SDK_WORK/verdicts" || true)
 failed=$(grep -c '^not ok ' "$SDK_WORK/verdicts" || true)
-expected=18
+expected=24
 ((passed + failed == expected)) || fail "$((passed + failed)) checks ran, not $expected"
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -20,6 +20,11 @@ pub(super) enum ServeError {
     #[error("the system gives no random numbers")]
     Entropy,
     #[error(
+        "`{path}` has no public key for signatures; write the JWK set of the issuer into it (RFC 7517)",
+        path = .0.display()
+    )]
+    IssuerKeys(PathBuf),
+    #[error(
         "{LOG}={0} is not understood; write error, warn, info, debug, trace or off, or a list such as mintbench::base::http=debug,info"
     )]
     Log(String),

@@ -12,13 +12,15 @@ use crate::base::clock::Seconds;
 use crate::base::synthetic::Synthetic;
 use crate::cli::explain::TIME_ADVICE;
 use crate::cli::secret_files::SecretFiles;
-use crate::service::server::{Algorithm, ArmAuth, LIFETIME_MAX};
+use crate::service::server::{Algorithm, ArmAuth, LIFETIME_MAX, PlainHttp};
+use crate::service::world::federation::is_issuer;
 use crate::service::world::vault::VaultUriTemplate;
 
 /// Serve managed identities on this machine.
 ///
 /// Prints one line for each endpoint, with its name and its URL. Then prints `admin-secret` with the file of the
-/// admin endpoint's secret, and `ready`. Ends on Ctrl-C or SIGTERM, after the requests in flight are answered.
+/// admin endpoint's secret, and `ready`. With `--app-service`, prints `app-service-header` with the value of
+/// `IDENTITY_HEADER` too. Ends on Ctrl-C or SIGTERM, after the requests in flight are answered.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Address of the identity endpoint (IMDS); port 0 takes a free one
@@ -73,6 +75,9 @@ pub(crate) struct ServeArgs {
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
     pub(super) vm_extension: Option<SocketAddr>,
+    /// Address of the endpoint of App Service and Functions, such as 127.0.0.1:8174 [default: none]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_APP_SERVICE")]
+    pub(super) app_service: Option<SocketAddr>,
     /// Address of /healthz, /readyz and /metrics
     #[arg(
         long,
@@ -145,6 +150,22 @@ pub(crate) struct ServeArgs {
     /// Certificate authority (PEM) that the token service trusts for client certificates; their subject names the client
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_TRUST_CREDENTIAL_ISSUER")]
     pub(super) trust_credential_issuer: Option<PathBuf>,
+    /// Keys (JWKS) of an issuer of federated credentials, such as `https://issuer=keys.json`; may be repeated
+    /// [default: the issuer is asked]
+    #[arg(
+        long,
+        value_name = "ISSUER=FILE",
+        value_parser = issuer_keys,
+        env = "MINTBENCH_SERVE_ISSUER_KEYS",
+        value_delimiter = ','
+    )]
+    pub(super) issuer_keys: Vec<IssuerKeys>,
+    /// Certificate authority (PEM) of issuers that are asked for their keys [default: those of this machine]
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_ISSUER_CA")]
+    pub(super) issuer_ca: Option<PathBuf>,
+    /// Issuers that are asked for their keys over plain HTTP: loopback or any
+    #[arg(long, value_name = "WHICH", default_value = "loopback", value_parser = plain_http, env = "MINTBENCH_SERVE_ISSUER_HTTP")]
+    pub(super) issuer_http: PlainHttp,
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     pub(super) world: Option<PathBuf>,
@@ -192,6 +213,30 @@ fn arm_auth(text: &str) -> Result<ArmAuth, String> {
         "bearer" => Ok(ArmAuth::Bearer),
         "off" => Ok(ArmAuth::Off),
         _ => Err("use bearer or off".to_owned()),
+    }
+}
+
+/// An issuer, and the file with its keys.
+#[derive(Clone, Debug)]
+pub(super) struct IssuerKeys {
+    pub(super) issuer: String,
+    pub(super) path: PathBuf,
+}
+
+fn issuer_keys(text: &str) -> Result<IssuerKeys, String> {
+    let advice = || "write ISSUER=FILE, as in https://issuer.example=keys.json".to_owned();
+    let (issuer, path) = text.split_once('=').ok_or_else(advice)?;
+    if !is_issuer(issuer) || path.is_empty() {
+        return Err(advice());
+    }
+    Ok(IssuerKeys { issuer: issuer.to_owned(), path: path.into() })
+}
+
+fn plain_http(text: &str) -> Result<PlainHttp, String> {
+    match text {
+        "any" => Ok(PlainHttp::Any),
+        "loopback" => Ok(PlainHttp::Loopback),
+        _ => Err("use loopback or any".to_owned()),
     }
 }
 

@@ -16,6 +16,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::error::{LOG, ServeError};
+use self::flags::IssuerKeys;
 pub(super) use self::flags::ServeArgs;
 use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
@@ -29,8 +30,9 @@ use crate::base::secret::Redacted;
 use crate::service::server;
 use crate::service::server::{
     ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, ConnectionOptions,
-    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FolderOptions, MemoryStore,
-    NewStore, RedbStore, RemoteSource, Server, ServerError, ServerOptions, SigningOptions, Store,
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FederationOptions,
+    FolderOptions, ForeignKeys, MemoryStore, NewStore, RedbStore, RemoteSource, Server,
+    ServerError, ServerOptions, SigningOptions, Store,
 };
 use crate::service::world::file;
 use crate::service::world::record::Record;
@@ -199,6 +201,21 @@ fn trusted_issuers(args: &ServeArgs) -> Result<Vec<Certificate>, ServeError> {
     Certificate::all_from_pem(&text).map_err(refused)
 }
 
+/// Returns the settings for the keys of other issuers.
+fn federation(args: &ServeArgs) -> Result<FederationOptions, ServeError> {
+    let read = |path: &PathBuf| files::read(path, CREDENTIAL_BYTES_MAX);
+    let key_set = |named: &IssuerKeys| -> Result<(String, ForeignKeys), ServeError> {
+        let keys = ForeignKeys::parse(&read(&named.path)?);
+        let keys = keys.ok_or_else(|| ServeError::IssuerKeys(named.path.clone()))?;
+        Ok((named.issuer.clone(), keys))
+    };
+    Ok(FederationOptions {
+        key_sets: args.issuer_keys.iter().map(key_set).collect::<Result<_, _>>()?,
+        ca_pem: args.issuer_ca.as_ref().map(read).transpose()?,
+        plain_http: args.issuer_http,
+    })
+}
+
 /// Mint lanes for each core when tokens come from another process. It is the number of simultaneous calls.
 const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
@@ -219,6 +236,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     Ok(ServerOptions {
         imds: args.imds,
         vm_extension: args.vm_extension,
+        app_service: args.app_service,
         arm: args.arm,
         arm_auth: args.arm_auth,
         vault: args.vault,
@@ -241,6 +259,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         application_token_lifetime: args.application_token_lifetime,
         max_assertion_lifetime: args.max_assertion_lifetime,
         trusted_issuers: trusted_issuers(args)?,
+        federation: federation(args)?,
         sts_seed: entropy()?,
         request_id_seed: u128::from_be_bytes(entropy()?),
         broker: BrokerOptions {
@@ -258,6 +277,10 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
 fn announce(server: &Server) -> Result<(), PrintError> {
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));
     let secret = server.admin_secret_file().map(|file| format!("admin-secret {}", file.display()));
-    let lines: Vec<String> = endpoints.chain(secret).chain(["ready\n".to_owned()]).collect();
+    let header = server
+        .identity_header()
+        .map(|secret| format!("app-service-header {}", String::from_utf8_lossy(secret.expose())));
+    let lines = endpoints.chain(secret).chain(header).chain(["ready\n".to_owned()]);
+    let lines: Vec<String> = lines.collect();
     print(&lines.join("\n"))
 }

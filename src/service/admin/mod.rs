@@ -13,9 +13,12 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use self::metrics::MetricSources;
 use crate::base::clock::{Clock, UnixSeconds};
-use crate::base::http::{HostNames, HostRules, Payload, Peer, Surface, bearer_token, text_reply};
+use crate::base::http::{
+    HostNames, HostRules, Payload, Peer, Surface, bearer_token, pairs, text_reply,
+};
+use crate::base::ids::ArmId;
 use crate::base::secret::Redacted;
-use crate::service::broker::Broker;
+use crate::service::broker::{Broker, CallerSecrets};
 use crate::service::directory::{Directory, SigningKeyError};
 
 /// The admin surface.
@@ -28,11 +31,13 @@ pub(crate) struct Admin {
     hosts: HostRules,
     /// SHA-256 of the secret that permits changes.
     secret_digest: String,
+    caller_secrets: Arc<CallerSecrets>,
 }
 
 impl Admin {
     /// Creates the surface. It shows the counters of `broker` and of `watched`, and the certificate of the
-    /// authority for TLS clients. Callers that send `secret` may make changes.
+    /// authority for TLS clients. Callers that send `secret` may make changes, and get the secrets of machines
+    /// (`caller_secrets`).
     pub(crate) fn new(
         broker: Arc<Broker>,
         watched: MetricSources,
@@ -40,6 +45,7 @@ impl Admin {
         ca_pem: String,
         names: HostNames,
         secret: &Redacted,
+        caller_secrets: Arc<CallerSecrets>,
     ) -> Self {
         let mut registry = Registry::default();
         let metrics = metrics::Metrics { broker: Arc::clone(&broker), watched };
@@ -51,6 +57,7 @@ impl Admin {
             ca_pem,
             hosts: HostRules::local(names),
             secret_digest: secret.digest(),
+            caller_secrets,
         }
     }
 
@@ -81,11 +88,12 @@ impl Admin {
                 }
             },
             (&Method::POST, ROLL) => self.run_blocking(roll).await,
+            (&Method::POST, IDENTITY_HEADER) => self.identity_header(request.uri().query()),
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),
-            (_, ROTATE | ROLL) => refused_verb("POST"),
+            (_, ROTATE | ROLL | IDENTITY_HEADER) => refused_verb("POST"),
             _ => text_reply(
                 StatusCode::NOT_FOUND,
-                "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate or POST /credentials/roll\n",
+                "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate, POST /credentials/roll or POST /identity-header?vm=NAME\n",
             ),
         }
     }
@@ -114,6 +122,34 @@ impl Admin {
         done.unwrap_or_else(|_| failed("the change ended early"))
     }
 
+    /// Answers the secret by which a program is known as a machine at the App Service endpoint. The machine is
+    /// named by its name or its resource id.
+    fn identity_header(&self, query: Option<&str>) -> Response<Payload> {
+        let named = pairs(query.unwrap_or_default()).find(|(name, _)| name.as_sent() == "vm");
+        let Some(named) = named.map(|(_, value)| value.decode_lossy()) else {
+            return text_reply(
+                StatusCode::BAD_REQUEST,
+                "name the virtual machine, as in ?vm=NAME\n",
+            );
+        };
+        let is_it = |id: &ArmId| {
+            id.name().eq_ignore_ascii_case(&named) || id.as_str().eq_ignore_ascii_case(&named)
+        };
+        let state = self.broker.directory().read();
+        let mut found = state.vms().map(|entry| &entry.vm.record).filter(|vm| is_it(&vm.id));
+        match (found.next(), found.next()) {
+            (Some(vm), None) => {
+                let secret = self.caller_secrets.of(vm.vm_id);
+                text_reply(StatusCode::OK, [secret.expose(), b"\n"].concat())
+            }
+            (None, _) => text_reply(StatusCode::NOT_FOUND, "there is no such virtual machine\n"),
+            (Some(_), Some(_)) => text_reply(
+                StatusCode::CONFLICT,
+                "several virtual machines have this name; give the resource id\n",
+            ),
+        }
+    }
+
     /// Answers 200 if changes can be stored. A server whose store is full or lost issues tokens but refuses
     /// changes.
     fn readiness(&self) -> Response<Payload> {
@@ -140,6 +176,7 @@ impl Admin {
 
 const ROLL: &str = "/credentials/roll";
 const ROTATE: &str = "/signing-keys/rotate";
+const IDENTITY_HEADER: &str = "/identity-header";
 
 fn rotate(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
     changed(directory, directory.rotate_signing_keys(now))

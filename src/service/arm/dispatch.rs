@@ -9,7 +9,8 @@ use super::reply::Reply;
 use super::request::call::Call;
 use super::request::route::{Kind, Route};
 use super::resources::{
-    deleted_vaults, every, groups, identities, locations, subscriptions, vaults,
+    deleted_vaults, every, federated_credentials, groups, identities, locations, subscriptions,
+    vaults,
 };
 use super::tracked::Verb;
 use super::vm::{interfaces, machines, plan as machine_plan};
@@ -39,6 +40,9 @@ pub(super) fn written(call: &Call) -> Option<(String, &str)> {
         }
         ("PUT", Route::RoleAssignment { scope, .. }) => {
             Some((assignments::WRITE.to_owned(), scope.as_str()))
+        }
+        ("PUT", Route::FederatedCredential { id, .. }) => {
+            Some((federated_credentials::WRITE.to_owned(), id.as_str()))
         }
         _ => None,
     }
@@ -86,6 +90,10 @@ pub(super) fn read(
         Route::DeletedVaults(subscription) => deleted_vaults::list(call, state, *subscription),
         Route::DeletedVault(path) => deleted_vaults::get(call, state, path),
         Route::PurgeVault(_) => Err(refused(call)),
+        Route::FederatedCredentials(identity) => federated_credentials::list(call, state, identity),
+        Route::FederatedCredential { identity, id } => {
+            federated_credentials::get(call, state, identity, id)
+        }
         Route::SystemAssigned(owner) => identities::system_assigned(call, state, owner),
         Route::RoleAssignments(scope) => assignments::list(call, state, scope),
         Route::RoleAssignment { scope, name } => assignments::get(call, state, scope, name),
@@ -115,6 +123,15 @@ pub(super) fn plan(call: &Call) -> Result<Plan<'_>, ArmError> {
         ("PUT", Route::RoleAssignment { scope, name }) => {
             let wanted = assignments::Wanted::read(&call.content()?)?;
             Ok(Box::new(move |state, _| assignments::put(call, state, (scope, name), wanted)))
+        }
+        ("PUT", Route::FederatedCredential { identity, id }) => {
+            let wanted = federated_credentials::Wanted::read(&call.content()?)?;
+            Ok(Box::new(move |state, _| {
+                federated_credentials::put(call, state, (identity, id), wanted)
+            }))
+        }
+        ("DELETE", Route::FederatedCredential { identity, id }) => {
+            Ok(Box::new(move |state, _| federated_credentials::delete(call, state, identity, id)))
         }
         ("DELETE", Route::RoleAssignment { scope, name }) => {
             Ok(Box::new(move |state, _| assignments::delete(call, state, scope, name)))

@@ -61,6 +61,10 @@ pub(super) enum ArmError {
         "The Resource '{resource}' under resource group '{group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
     )]
     ResourceNotFound { resource: String, group: String },
+    #[error(
+        "Can not perform requested operation on nested resource. Parent resource '{0}' not found."
+    )]
+    ParentResourceNotFound(String),
     #[error("{0}")]
     InvalidContent(String),
     #[error("The request content length exceeds the limit of '{0}' bytes.")]
@@ -192,6 +196,7 @@ impl ArmError {
             | Self::SubscriptionNotFound(_)
             | Self::ResourceGroupNotFound(_)
             | Self::ResourceNotFound { .. }
+            | Self::ParentResourceNotFound(_)
             | Self::DeletedVaultNotFound(_)
             | Self::RoleAssignmentNotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } | Self::PurgeProtected(_) => {
@@ -230,6 +235,7 @@ impl ArmError {
             Self::SubscriptionNotFound(_) => "SubscriptionNotFound",
             Self::ResourceGroupNotFound(_) => "ResourceGroupNotFound",
             Self::ResourceNotFound { .. } => "ResourceNotFound",
+            Self::ParentResourceNotFound(_) => "ParentResourceNotFound",
             Self::InvalidContent(_) | Self::ContentBroken => "InvalidRequestContent",
             Self::ContentTooLarge(_) => "RequestContentTooLarge",
             Self::LocationRequired => "LocationRequired",

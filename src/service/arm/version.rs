@@ -89,6 +89,21 @@ pub(super) static SYSTEM_ASSIGNED: ResourceType = ResourceType {
     versions: MANAGED_IDENTITY,
 };
 
+pub(super) static FEDERATED_CREDENTIALS: ResourceType = ResourceType {
+    namespace: "Microsoft.ManagedIdentity",
+    name: "userAssignedIdentities/federatedIdentityCredentials",
+    versions: &[
+        "2022-01-31-preview",
+        "2023-01-31",
+        "2023-07-31-preview",
+        "2024-11-30",
+        "2025-01-31-preview",
+        "2025-05-31-preview",
+        "2026-04-30",
+        "2026-05-31",
+    ],
+};
+
 const MANAGED_IDENTITY: &[&str] = &[
     "2015-08-31-preview",
     "2018-11-30",
@@ -267,7 +282,7 @@ pub(super) static ROLE_DEFINITIONS: ResourceType = ResourceType {
 };
 
 /// Types in the list of providers.
-pub(super) static ALL: [&ResourceType; 11] = [
+pub(super) static ALL: [&ResourceType; 12] = [
     &ROLE_ASSIGNMENTS,
     &ROLE_DEFINITIONS,
     &VIRTUAL_MACHINES,
@@ -276,6 +291,7 @@ pub(super) static ALL: [&ResourceType; 11] = [
     &DELETED_VAULTS,
     &SYSTEM_ASSIGNED,
     &USER_ASSIGNED,
+    &FEDERATED_CREDENTIALS,
     &GROUPS,
     &SUBSCRIPTIONS,
     &TENANTS,

@@ -6,6 +6,7 @@
 
 mod error;
 mod lanes;
+mod secrets;
 mod token_index;
 
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ pub(crate) use error::TokenCache;
 pub use error::TokenError;
 pub use lanes::{BrokerOptions, LaneStats};
 use lanes::{Job, Lanes, Purpose, Wanted};
+pub(crate) use secrets::CallerSecrets;
 use token_index::{Resource, TokenIndex};
 
 /// Attempts of one request before it is refused. An attempt is lost if, while the caller waits, the VM's

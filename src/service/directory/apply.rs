@@ -229,6 +229,10 @@ impl State {
         let gone = gone.filter(|held| vm.holding_of(&held.identity).is_none());
         ended.extend(gone.cloned().map(Ended::Holding));
         let slot = self.slot_for(before, address, &vm, when);
+        if let Some(before) = &vm_before {
+            self.by_vm_id.remove(&before.record.vm_id);
+        }
+        self.by_vm_id.insert(vm.record.vm_id, Arc::clone(&slot));
         self.vms.insert(id, VmEntry { vm, slot });
         Some(ended)
     }
@@ -292,6 +296,7 @@ impl State {
 
     fn remove_vm(&mut self, id: &ArmId, when: ChangeTime) -> Vec<Ended> {
         let Some(entry) = self.vms.remove(id) else { return Vec::new() };
+        self.by_vm_id.remove(&entry.vm.record.vm_id);
         entry.slot.publish(None, when);
         self.give_up(entry.vm.record.address, &entry.slot);
         let own = entry.vm.system_assigned().map(|own| self.end(own, when));

@@ -164,7 +164,7 @@ impl Directory {
     /// the connection lasts.
     pub fn caller(&self, address: IpAddr) -> Caller {
         let address = address.to_canonical();
-        Caller { slot: self.read().slot_at(address), address }
+        Caller { slot: self.read().slot_at(address), address, named: None }
     }
 
     /// Registers a callback for everything that ends. It runs before the write that ends it returns.
@@ -293,14 +293,21 @@ impl IdSource<'_> {
     }
 }
 
-/// A caller of the identity endpoint. It lives as long as its connection.
+/// A caller of the identity endpoint, which lives as long as its connection, or of the App Service endpoint.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub(crate) address: IpAddr,
     pub(crate) slot: Option<Arc<VmSlot>>,
+    /// The VM that the caller proved to be; `None` if its address decides.
+    named: Option<VmId>,
 }
 
 impl Caller {
+    /// Creates the caller that proved to be the VM `vm_id`, whatever its address. Each request looks the VM up.
+    pub const fn of_vm(vm_id: VmId, address: IpAddr) -> Self {
+        Self { address, slot: None, named: Some(vm_id) }
+    }
+
     /// Calls `with` with the VM that calls. Returns `None` if no VM calls from this address at `now`.
     pub fn with_vm<T>(
         &self,
@@ -308,6 +315,9 @@ impl Caller {
         now: UnixSeconds,
         with: impl Fn(&Arc<crate::service::world::Vm>) -> T,
     ) -> Option<T> {
+        if let Some(vm_id) = self.named {
+            return directory.read().slot_of(vm_id)?.with(now, with);
+        }
         let held = self.slot.as_ref().and_then(|slot| slot.with(now, &with));
         // Since the connection began, the VM may have been created, or removed and created again.
         held.or_else(|| directory.read().reachable_from(self.address)?.with(now, &with))

@@ -283,6 +283,7 @@ mod tests {
             location: "local".to_owned(),
             tags,
             isolation_scope: None,
+            federated_credentials: Vec::new(),
         };
         crate::service::directory::tests::put(&directory, Record::UserAssigned(identity));
         assert!(directory.provision_next(NOW).unwrap());

@@ -14,6 +14,7 @@ use crate::base::ids::{
 };
 use crate::base::synthetic::IdentityIds;
 use crate::service::token::Bearer;
+use crate::service::world::federation::FederatedCredential;
 use crate::service::world::record::{
     Application, Credential, DeletedSecret, DeletedVault, ResourceGroup, RoleAssignment,
     SecretVersion, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
@@ -42,6 +43,8 @@ pub struct State {
     pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
     pub(super) by_address: Map<Address, Arc<VmSlot>>,
+    /// Slots of all VMs by the VMs' own ids.
+    pub(super) by_vm_id: Map<VmId, Arc<VmSlot>>,
     pub(super) principals: Map<PrincipalId, Principal>,
     pub(super) clients: Map<ClientId, PrincipalId>,
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
@@ -201,6 +204,16 @@ impl State {
         below(&self.vms, prefix, after)
     }
 
+    /// Returns every virtual machine, in the order of resource ids.
+    pub fn vms(&self) -> impl Iterator<Item = &VmEntry> {
+        self.vms.values()
+    }
+
+    /// Returns the slot of a VM, by the VM's own id.
+    pub(super) fn slot_of(&self, vm_id: VmId) -> Option<Arc<VmSlot>> {
+        self.by_vm_id.get(&vm_id).cloned()
+    }
+
     /// Returns the number of VMs.
     pub fn vm_count(&self) -> usize {
         self.vms.len()
@@ -245,6 +258,14 @@ impl State {
             }
             _ => None,
         }
+    }
+
+    /// Returns the tokens of other issuers that prove a service principal. Only user-assigned identities have any.
+    pub fn federated_credentials(&self, principal: &Principal) -> &[FederatedCredential] {
+        let Principal::ManagedIdentity(identity) = principal else { return &[] };
+        let entry = self.user_assigned.get(&identity.resource_id);
+        let entry = entry.filter(|entry| entry.identity.ids == identity.ids);
+        entry.map_or(&[], |entry| entry.record.federated_credentials.as_slice())
     }
 
     /// Returns every service principal, in no order.

@@ -17,7 +17,7 @@ use crate::service::directory::Caller;
 use crate::service::world::Selector;
 
 /// Header with the origin of an answer, for measurements. The real service has no such header.
-const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
+pub(super) const CACHE: HeaderName = HeaderName::from_static("x-mintbench-cache");
 
 impl Imds {
     pub(super) async fn token(
@@ -55,19 +55,45 @@ pub(super) fn resource<'a>(query: &Query<'a>) -> Result<Cow<'a, str>, ImdsError>
 /// Returns the selector, if the query has one. A value that cannot be an id selects no identity.
 pub(super) fn selector(query: &Query<'_>) -> Result<Option<Selector>, ImdsError> {
     // `mi_res_id` is the older spelling; real IMDS accepts both.
-    let ids = [
-        query.get("client_id")?.map(|id| id.parse().ok().map(Selector::ClientId)),
-        query.get("object_id")?.map(|id| id.parse().ok().map(Selector::ObjectId)),
-        query.get("msi_res_id")?.map(|id| id.parse().ok().map(Selector::ResourceId)),
-        query.get("mi_res_id")?.map(|id| id.parse().ok().map(Selector::ResourceId)),
-    ];
-    let mut given = ids.into_iter().flatten();
-    match (given.next(), given.next()) {
-        (None, _) => Ok(None),
-        (Some(Some(selector)), None) => Ok(Some(selector)),
-        (Some(None), None) => Err(ImdsError::IdentityNotFound),
-        (Some(_), Some(_)) => Err(ImdsError::SelectorConflict),
+    selector_among(
+        query,
+        &[
+            ("client_id", by_client_id),
+            ("object_id", by_object_id),
+            ("msi_res_id", by_resource_id),
+            ("mi_res_id", by_resource_id),
+        ],
+    )
+}
+
+/// Function that reads the value of a selector, if it can be an id.
+type ReadSelector = fn(&str) -> Option<Selector>;
+
+pub(super) fn by_client_id(id: &str) -> Option<Selector> {
+    id.parse().ok().map(Selector::ClientId)
+}
+
+pub(super) fn by_object_id(id: &str) -> Option<Selector> {
+    id.parse().ok().map(Selector::ObjectId)
+}
+
+pub(super) fn by_resource_id(id: &str) -> Option<Selector> {
+    id.parse().ok().map(Selector::ResourceId)
+}
+
+/// Returns the selector among these parameters, of which a query has one at most.
+pub(super) fn selector_among(
+    query: &Query<'_>,
+    names: &[(&'static str, ReadSelector)],
+) -> Result<Option<Selector>, ImdsError> {
+    let mut found = None;
+    for (name, read) in names {
+        let Some(value) = query.get(name)? else { continue };
+        if found.replace(read(&value)).is_some() {
+            return Err(ImdsError::SelectorConflict);
+        }
     }
+    found.map(|selector| selector.ok_or(ImdsError::IdentityNotFound)).transpose()
 }
 
 /// Reads `bypass_cache`, whose only value is `true` (IMDS specification of 2023-07-01).

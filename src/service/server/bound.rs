@@ -37,6 +37,11 @@ impl Bound {
         Self { priority: Priority::Low, ..self }
     }
 
+    /// Returns the surface with the path of its only resource in its URL.
+    pub(super) fn with_path(self, path: &str) -> Self {
+        Self { url: self.url.clone() + path, ..self }
+    }
+
     pub(super) fn open_to_loopback(
         name: &'static str,
         addr: SocketAddr,

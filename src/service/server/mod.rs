@@ -26,16 +26,17 @@ use crate::base::clock::{Clock, Seconds};
 use crate::base::http;
 use crate::base::http::{ConnectionLimiter, HostNames, Responses, Shutdown, Surface, Transport};
 use crate::base::process::{exact_timers, lower_priority};
+use crate::base::secret::Redacted;
 use crate::base::tls;
 use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
 use crate::service::admin::{Admin, MetricSources};
 use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
-use crate::service::broker::Broker;
-use crate::service::imds::{Extension, Imds};
+use crate::service::broker::{Broker, CallerSecrets};
+use crate::service::imds::{AppService, Extension, Imds};
 use crate::service::source::Remote;
-use crate::service::sts::Sts;
+use crate::service::sts::{Federation, Sts};
 use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use addresses::{names, service_addresses};
@@ -63,8 +64,8 @@ pub(crate) use crate::service::directory::{
 pub(crate) use crate::service::store::{
     FolderOptions, MemoryStore, NewStore, RedbStore, Store, StoreError,
 };
-pub(crate) use crate::service::sts::StsOptions;
-pub(crate) use crate::service::token::Algorithm;
+pub(crate) use crate::service::sts::{FederationOptions, PlainHttp, StsOptions};
+pub(crate) use crate::service::token::{Algorithm, ForeignKeys};
 
 /// Longest token lifetime that can be set.
 pub(crate) const LIFETIME_MAX: Seconds = Issuer::LIFETIME_MAX;
@@ -101,6 +102,7 @@ pub(crate) struct Server {
     _trimmer: Trimmer,
     probe: Option<Probe>,
     admin_secret: AdminSecret,
+    identity_header: Option<Redacted>,
 }
 
 /// Items on one page of a list, as in Azure.
@@ -146,6 +148,7 @@ impl Server {
         let limiters = Limiters::new(options.connections);
         let mut server = Self {
             admin_secret,
+            identity_header: None,
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
             threads: Vec::new(),
@@ -196,6 +199,7 @@ impl Server {
             application_token_lifetime: options.application_token_lifetime,
             max_assertion_lifetime: options.max_assertion_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
+            federation: Arc::new(Federation::new(options.federation.clone())?),
             services: vec![
                 (service_addresses.arm.port(), arm::AUDIENCE),
                 (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),
@@ -225,11 +229,10 @@ impl Server {
             VaultOptions { authority, names, seed: seed(2), backup_key, max_versions };
         let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
         self.serve(sockets.vault.bound, Transport::Tls(vault_tls), vault)?;
-        if let Some(extension) = sockets.extension {
-            let names = host_names.clone();
-            let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed(3));
-            self.serve(extension, Transport::Plain, surface)?;
-        }
+        let caller_secrets =
+            Arc::new(CallerSecrets::new(&ca.derived_key("mintbench identity header")));
+        self.serve_extension(sockets.extension, surfaces, seed(3))?;
+        self.serve_app_service(sockets.app_service, surfaces, &caller_secrets, seed(4))?;
         let watched = MetricSources {
             workers: responses,
             limiters: self.limiters.all(),
@@ -237,8 +240,45 @@ impl Server {
         };
         let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
         let (broker, secret) = (Arc::clone(broker), &self.admin_secret.secret);
-        let admin = Admin::new(broker, watched, clock, ca_pem, host_names, secret);
+        let admin = Admin::new(broker, watched, clock, ca_pem, host_names, secret, caller_secrets);
         Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
+    }
+
+    fn serve_extension(
+        &mut self,
+        bound: Option<Bound>,
+        surfaces: &Surfaces<'_>,
+        seed: u128,
+    ) -> std::io::Result<()> {
+        let Some(bound) = bound else { return Ok(()) };
+        let Surfaces { broker, clock, options, .. } = surfaces;
+        let names = HostNames::new(&options.host_names);
+        let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed);
+        self.serve(bound, Transport::Plain, surface)
+    }
+
+    fn serve_app_service(
+        &mut self,
+        bound: Option<Bound>,
+        surfaces: &Surfaces<'_>,
+        secrets: &Arc<CallerSecrets>,
+        seed: u128,
+    ) -> std::io::Result<()> {
+        let Some(bound) = bound else { return Ok(()) };
+        let Surfaces { broker, clock, options, .. } = surfaces;
+        let address = bound.listener.local_addr()?.ip();
+        let vm = broker.vm(&broker.caller(address), clock.now());
+        if vm.is_none() {
+            tracing::warn!(
+                %address,
+                "no virtual machine calls from the address of the App Service endpoint, so no identity header is printed; get that of a machine with POST /identity-header?vm=NAME at the admin endpoint"
+            );
+        }
+        self.identity_header = vm.map(|vm| secrets.of(vm.record.vm_id));
+        let names = HostNames::new(&options.host_names);
+        let (broker, secrets, clock) = (Arc::clone(broker), Arc::clone(secrets), Arc::clone(clock));
+        let surface = AppService::new(broker, secrets, clock, names, seed);
+        self.serve(bound, Transport::Plain, surface)
     }
 
     fn serve_imds(
@@ -301,6 +341,12 @@ impl Server {
     /// could not be written.
     pub(crate) fn admin_secret_file(&self) -> Option<&Path> {
         self.admin_secret.file.as_deref()
+    }
+
+    /// Returns the secret of the machine that calls from the address of the App Service endpoint, if the endpoint
+    /// is served and there is such a machine.
+    pub(crate) const fn identity_header(&self) -> Option<&Redacted> {
+        self.identity_header.as_ref()
     }
 
     /// Returns each surface's name and URL.

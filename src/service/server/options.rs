@@ -11,6 +11,7 @@ use crate::base::secret::Redacted;
 use crate::base::x509::Certificate;
 use crate::service::arm::ArmAuth;
 use crate::service::broker::BrokerOptions;
+use crate::service::sts::FederationOptions;
 use crate::service::world::vault::VaultUriTemplate;
 
 /// Settings of a server. Port 0 selects a free port.
@@ -20,6 +21,8 @@ pub(crate) struct ServerOptions {
     pub imds: SocketAddr,
     /// Address of the VM extension endpoint, if it is wanted.
     pub vm_extension: Option<SocketAddr>,
+    /// Address of the App Service endpoint, if it is wanted.
+    pub app_service: Option<SocketAddr>,
     /// Address of the token service, which issues tokens to clients with a credential and publishes keys.
     pub sts: SocketAddr,
     /// Address of the control plane.
@@ -66,6 +69,8 @@ pub(crate) struct ServerOptions {
     pub max_assertion_lifetime: Option<Seconds>,
     /// Authorities whose certificates authenticate managed identities at the token service.
     pub trusted_issuers: Vec<Certificate>,
+    /// Settings for the keys of other issuers, whose tokens prove identities with federated credentials.
+    pub federation: FederationOptions,
     /// Seed of the token service's ids, different in each process.
     pub sts_seed: [u8; 32],
     /// Seed of the request ids, different in each process.

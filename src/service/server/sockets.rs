@@ -1,6 +1,6 @@
 //! Sockets of all surfaces.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use super::bound::{Bound, bind_error, url};
 use super::error::ServerError;
@@ -8,6 +8,7 @@ use super::options::ServerOptions;
 use super::vaults::BoundVaults;
 use crate::base::http::{self, Scheme};
 use crate::service::arm::ArmAuth;
+use crate::service::imds::AppService;
 
 /// The socket of each surface. All are bound before anything starts.
 pub(super) struct Sockets {
@@ -17,6 +18,7 @@ pub(super) struct Sockets {
     pub(super) arm: Bound,
     pub(super) vault: BoundVaults,
     pub(super) extension: Option<Bound>,
+    pub(super) app_service: Option<Bound>,
     pub(super) admin: Bound,
 }
 
@@ -25,7 +27,9 @@ impl Sockets {
         let imds =
             http::bind_group(options.imds, options.workers.get()).map_err(bind_error("imds"))?;
         let scheme = if options.tls_only { Scheme::Https } else { Scheme::Http };
-        let extension = options.vm_extension;
+        let optional = |name, addr: Option<SocketAddr>| {
+            addr.map(|addr| Bound::open(name, addr, Scheme::Http)).transpose()
+        };
         Ok(Self {
             imds_url: url(imds.first(), Scheme::Http)?,
             imds,
@@ -36,9 +40,9 @@ impl Sockets {
             }
             .with_low_priority(),
             vault: BoundVaults::open(options)?,
-            extension: extension
-                .map(|addr| Bound::open("vm-extension", addr, Scheme::Http))
-                .transpose()?,
+            extension: optional("vm-extension", options.vm_extension)?,
+            app_service: optional("app-service", options.app_service)?
+                .map(|bound| bound.with_path(AppService::PATH)),
             // The endpoint has no authentication for reads, so it accepts no other machines, not even on the
             // local link.
             admin: Bound::open_to_loopback("admin", options.admin, Scheme::Http)?,

@@ -9,6 +9,7 @@ use hyper::http::request::Parts;
 
 use super::Sts;
 use super::error::{KeyReason, StsError, moment};
+use super::federation::of_other_issuer;
 use super::form::{Form, decoded};
 use super::route::{PUBLIC_BASE_URL, Realm, Version};
 use crate::base::clock::{Seconds, UnixSeconds};
@@ -20,7 +21,7 @@ use crate::service::directory::{Principal, State};
 use crate::service::token::{AssertionClaims, ClientProof, PresentedAssertion};
 
 /// Greatest tolerated difference between the clocks of client and server.
-const LEEWAY: Seconds = Seconds(300);
+pub(super) const LEEWAY: Seconds = Seconds(300);
 
 /// Value of `client_assertion_type` (RFC 7523 section 2.2).
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -105,15 +106,30 @@ impl Sts {
                 ClientProof::Secret
             }
             Credential::Assertion(jwt) => {
-                let assertion =
-                    PresentedAssertion::parse(jwt).map_err(|_| StsError::AssertionMalformed)?;
-                let held = held(&state, principal);
-                let claims = self.signed(&assertion, principal, &held, now)?;
-                self.check_claims(claims, client_id, tenant, parts, now)?;
+                let client = (client_id, principal);
+                match of_other_issuer(jwt) {
+                    Some(token) => self.check_federated(&state, principal, &token, now),
+                    None => self.check_own(&state, client, tenant, jwt, (parts, now)),
+                }?;
                 ClientProof::Certificate
             }
         };
         Ok(Client { principal: principal.clone(), proof })
+    }
+
+    /// Checks an assertion that the client signed itself.
+    fn check_own(
+        &self,
+        state: &State,
+        (client_id, principal): (ClientId, &Principal),
+        tenant: TenantId,
+        jwt: &str,
+        (parts, now): (&Parts, UnixSeconds),
+    ) -> Result<(), StsError> {
+        let assertion = PresentedAssertion::parse(jwt).map_err(|_| StsError::AssertionMalformed)?;
+        let held = held(state, principal);
+        let claims = self.signed(&assertion, principal, &held, now)?;
+        self.check_claims(claims, client_id, tenant, parts, now)
     }
 
     /// Returns the claims of an assertion if a registered certificate of the client signed it. A certificate
@@ -128,7 +144,7 @@ impl Sts {
         let client_id = principal.ids().client_id;
         let claims = assertion.unverified();
         if !assertion.says_certificate() && claims.issuer.parse() != Ok(client_id) {
-            // The token is of another issuer, and no client here has a federated credential.
+            // The token is of another issuer, and no federated credential has one whose name is no URL.
             return Err(StsError::FederationUnmatched(claims.subject.clone()));
         }
         // An authority vouches only for the managed identities of its own broker.
@@ -185,6 +201,15 @@ impl Sts {
         if !meant.any(|audience| is_among(&audiences, audience)) {
             return Err(StsError::AssertionAudience);
         }
+        self.require_in_time(claims, now)
+    }
+
+    /// Checks `nbf`, `exp` and the longest remaining lifetime.
+    pub(super) fn require_in_time(
+        &self,
+        claims: &AssertionClaims,
+        now: UnixSeconds,
+    ) -> Result<(), StsError> {
         if !claims.is_in_time(now, LEEWAY) {
             let from = claims.not_before().unwrap_or(UnixSeconds(0));
             let [now, from, until] = [now, from, claims.expires()].map(moment);
@@ -226,7 +251,7 @@ fn is_among(audiences: &[String], audience: &str) -> bool {
 }
 
 /// Returns the service principal of `client_id` in `tenant`.
-fn client<'a>(
+pub(super) fn client<'a>(
     state: &'a State,
     client_id: &str,
     tenant: TenantId,

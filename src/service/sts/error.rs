@@ -39,6 +39,27 @@ pub(super) enum StsError {
     )]
     CredentialMissing,
     #[error(
+        "No matching federated identity record found for presented assertion audience '{0}'. Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+    )]
+    FederationAudience(String),
+    #[error(
+        "No matching federated identity record found for presented assertion issuer '{0}'. Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+    )]
+    FederationIssuer(String),
+    #[error(
+        "The certificate with identifier {kid} used to sign the federated credential could not be found in the metadata of identity provider {issuer}. Please validate that your Identity Provider's metadata exposes the key used to sign the incoming token."
+    )]
+    FederationKey { kid: String, issuer: String },
+    #[error(
+        "Client assertion contains an invalid signature. [Reason - {}, Identifier of key used by the issuer: '{kid}', app Id '{client}'.]",
+        KeyReason::Signature
+    )]
+    FederationSignature { kid: String, client: String },
+    #[error(
+        "No matching federated identity record found for presented assertion subject '{0}'. The subject matches with case-insensitive comparison, but not with case-sensitive comparison. Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
+    )]
+    FederationSubjectCase(String),
+    #[error(
         "No matching federated identity record found for presented assertion subject '{0}'. Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
     )]
     FederationUnmatched(String),
@@ -46,6 +67,8 @@ pub(super) enum StsError {
     GrantUnsupported(String),
     #[error("Unknown or invalid instance.")]
     InstanceUnknown,
+    #[error("Request to External OIDC endpoint failed. {0}")]
+    IssuerUnavailable(String),
     #[error(
         "Client assertion contains an invalid signature. [Reason - {reason}, Thumbprint of key used by client: '{thumbprint}'{found}, Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{client}'.]"
     )]
@@ -132,10 +155,17 @@ impl StsError {
             Self::ClientForeign { .. } => (DENIED, "invalid_client", 7_000_229),
             Self::ClientUnknown { .. } => (BAD, "unauthorized_client", 700_016),
             Self::CredentialMissing => (DENIED, "invalid_client", 7_000_216),
+            Self::FederationAudience(_) => (DENIED, "invalid_client", 700_212),
+            Self::FederationIssuer(_) => (DENIED, "invalid_client", 700_211),
+            Self::FederationKey { .. } => (DENIED, "invalid_client", 7_000_272),
+            Self::FederationSubjectCase(_) => (DENIED, "invalid_client", 7_002_138),
             Self::FederationUnmatched(_) => (DENIED, "invalid_client", 700_213),
             Self::GrantUnsupported(_) => (BAD, "unsupported_grant_type", 70_003),
             Self::InstanceUnknown => (BAD, "invalid_instance", 50_049),
-            Self::Key { .. } => (DENIED, "invalid_client", 700_027),
+            Self::IssuerUnavailable(_) => (BAD, "invalid_request", 50_166),
+            Self::FederationSignature { .. } | Self::Key { .. } => {
+                (DENIED, "invalid_client", 700_027)
+            }
             Self::Malformed => (BAD, "invalid_request", 9_002_313),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request", 900_561),
             Self::Missing(_) => (BAD, "invalid_request", 900_144),

@@ -1,5 +1,5 @@
-//! Token service: tokens for clients with a certificate or a secret, and the published keys and discovery
-//! documents for verifiers.
+//! Token service: tokens for clients with a certificate, a secret or a token of another issuer, and the published
+//! keys and discovery documents for verifiers.
 //!
 //! Paths are those of Entra, below any host. The documents give this listener's URLs, with the host that the
 //! client called: a client of `https://localhost:8443` gets URLs that begin with it.
@@ -7,6 +7,8 @@
 mod client;
 mod discovery;
 mod error;
+mod federated;
+mod federation;
 mod form;
 mod reply;
 mod resource;
@@ -34,6 +36,7 @@ use crate::base::x509::Certificate;
 use crate::service::directory::Directory;
 use crate::service::token::Issuer;
 use error::{StsError, TenantAt};
+pub(crate) use federation::{Federation, FederationOptions, PlainHttp};
 use reply::Trace;
 use route::{Document, Realm, Route, Version};
 
@@ -54,6 +57,8 @@ pub(crate) struct StsOptions {
     /// Trusted authorities. A certificate from one of them proves a managed identity by its subject, without
     /// being registered.
     pub trusted_issuers: Vec<Certificate>,
+    /// Keys of other issuers, whose tokens prove identities with federated credentials.
+    pub federation: Arc<Federation>,
     /// Other services of this server: port, and audience of tokens for the service.
     pub services: Vec<(u16, &'static str)>,
     /// Seed of request ids and of the opaque claims in tokens.
@@ -75,6 +80,7 @@ pub(crate) struct Sts {
     names: Vec<String>,
     max_assertion_lifetime: Option<Seconds>,
     trusted: Vec<Certificate>,
+    federation: Arc<Federation>,
     services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
 }
@@ -101,6 +107,7 @@ impl Sts {
             application_token_lifetime,
             max_assertion_lifetime,
             trusted_issuers,
+            federation,
             services,
             seed,
         } = options;
@@ -118,6 +125,7 @@ impl Sts {
             names,
             max_assertion_lifetime,
             trusted: trusted_issuers,
+            federation,
             services,
             rng: Mutex::new(StdRng::from_seed(seed)),
         }
@@ -225,6 +233,7 @@ impl Surface for Sts {
             // The connection is broken, so nobody reads the answer.
             Err(BodyError::Broken) => Body::Read(Bytes::new()),
         };
+        self.prepare(&parts, &body).await;
         self.answer(*scheme, &parts, &body)
     }
 }

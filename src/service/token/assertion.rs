@@ -40,6 +40,7 @@ pub struct AssertionClaims {
     audience: Audience,
     // `NumericDate` may have a fraction (RFC 7519 section 2), and MSAL for Python sends one.
     nbf: Option<f64>,
+    iat: Option<f64>,
     exp: f64,
 }
 
@@ -62,6 +63,11 @@ impl AssertionClaims {
     /// Returns the first second in which the assertion is valid (`nbf`), if it has one.
     pub fn not_before(&self) -> Option<UnixSeconds> {
         self.nbf.map(whole)
+    }
+
+    /// Returns the time of its issue (`iat`), if it has one.
+    pub fn issued_at(&self) -> Option<UnixSeconds> {
+        self.iat.map(whole)
     }
 
     /// Returns the expiry (`exp`).

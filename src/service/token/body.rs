@@ -44,6 +44,18 @@ impl Number {
     }
 }
 
+/// Fields of a token's response, for answers in another form.
+#[derive(Clone, Copy, Default, Deserialize)]
+pub(crate) struct TokenParts<'a> {
+    pub(crate) access_token: &'a str,
+    pub(crate) client_id: &'a str,
+    /// Seconds since 1970, as text.
+    pub(crate) expires_on: &'a str,
+    /// Likewise.
+    pub(crate) not_before: &'a str,
+    pub(crate) resource: &'a str,
+}
+
 /// A minted token, stored as the response that hands it out.
 #[derive(Clone)]
 pub struct Token {
@@ -126,6 +138,11 @@ impl Token {
             .get(self.jwt.clone())
             .and_then(|jwt| std::str::from_utf8(jwt).ok())
             .unwrap_or_default()
+    }
+
+    /// Returns the fields of the response. Without the digits of `expires_in` it is JSON too.
+    pub(crate) fn parts(&self) -> TokenParts<'_> {
+        serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// Returns the seconds left at `now`. The value never exceeds the token's lifetime, even if the clock was

@@ -1,5 +1,5 @@
 //! Access tokens: claims, signing keys, the published key set, and the response body that carries a token.
-//! Also the assertions with which clients ask for tokens.
+//! Also the assertions with which clients ask for tokens, and the tokens of other issuers.
 //!
 //! This module knows nothing of HTTP, caches or permissions. Keys are parsed once, when they are made;
 //! [`TokenSource::mint`] only builds the claims, signs and renders.
@@ -9,6 +9,7 @@ mod assertion;
 mod body;
 mod claims;
 mod client_key;
+mod foreign;
 mod issuer;
 mod jwks;
 mod keys;
@@ -24,6 +25,7 @@ pub use claims::{ClientProof, Subject};
 pub use client_key::{
     CertificateIssuer, CertificateRequest, SelfSigned, certify_client, generate_client_key,
 };
+pub(crate) use foreign::{ForeignError, ForeignKeys, ForeignToken};
 pub use issuer::{Entropy, Issuer, MintError, TokenSource};
 pub use jwks::{Jwk, JwkSet};
 pub use keys::{KeyMaterial, SigningKey};

@@ -113,6 +113,16 @@ fn the_body_is_eight_strings_in_alphabetical_order() {
 }
 
 #[test]
+fn the_fields_of_the_body_are_read_back_one_by_one() {
+    let token = mint(&issuer(Algorithm::Es256), &[9; 48]);
+    let parts = token.parts();
+    assert_eq!((parts.access_token, parts.resource), (token.jwt(), RESOURCE));
+    assert_eq!(parts.client_id, "02020202-0202-0202-0202-020202020202");
+    let times = [parts.not_before, parts.expires_on].map(|text| text.parse::<u64>().unwrap());
+    assert_eq!(times, [NOW.0 - 300, NOW.0 + 86_400]);
+}
+
+#[test]
 fn neither_tokens_nor_keys_show_themselves_in_debug_output() {
     let issuer = issuer(Algorithm::Es256);
     let token = mint(&issuer, &[9; 48]);

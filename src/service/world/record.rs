@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::address::Address;
+use super::federation::FederatedCredential;
 use super::roles::{Grant, Scope};
 use super::vault::VaultSettings;
 use crate::base::clock::UnixSeconds;
@@ -110,6 +111,9 @@ pub struct UserAssigned {
     /// `None` or `Regional`, if it was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation_scope: Option<String>,
+    /// Tokens of other issuers that prove the identity, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub federated_credentials: Vec<FederatedCredential>,
 }
 
 /// A virtual machine.

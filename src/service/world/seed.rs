@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::Address;
+use super::federation::FederatedCredential;
 use super::record::{
     Assignment, Record, ResourceGroup, SecretVersion, StoredSecret, Subscription, Tags, Tenant,
     UserAssigned, Vault, VirtualMachine,
@@ -143,7 +144,8 @@ impl SeedBuilder {
         Ok(())
     }
 
-    /// Adds a user-assigned identity, and its resource group if that is new.
+    /// Adds a user-assigned identity, and its resource group if that is new. The caller has checked the
+    /// credentials.
     ///
     /// # Errors
     /// Returns an error when its resource id, client id or principal id is taken.
@@ -152,13 +154,16 @@ impl SeedBuilder {
         tenant: TenantId,
         id: ArmId,
         ids: IdentityIds,
+        federated_credentials: Vec<FederatedCredential>,
     ) -> Result<Added, WorldError> {
         self.claim_resource_id(&id)?;
         self.claim_ids(ids)?;
         self.group(&id)?;
         let added = Added { id: id.clone(), principal_id: ids.principal_id, tenant };
         let (location, tags) = (LOCATION.to_owned(), Tags::new());
-        let identity = UserAssigned { id, ids, location, tags, isolation_scope: None };
+        let isolation_scope = None;
+        let identity =
+            UserAssigned { id, ids, location, tags, isolation_scope, federated_credentials };
         self.records.push(Record::UserAssigned(identity));
         Ok(added)
     }
@@ -329,7 +334,8 @@ impl Synthetic {
             let user_assigned = (0..self.user_assigned)
                 .map(|index| {
                     let id = self.user_assigned_id(vm, index)?;
-                    builder.user_assigned(tenant, id, self.user_assigned(vm, index))
+                    let ids = self.user_assigned(vm, index);
+                    builder.user_assigned(tenant, id, ids, Vec::new())
                 })
                 .collect::<Result<Vec<_>, _>>()?;
             let identities =

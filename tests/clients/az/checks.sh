@@ -45,3 +45,5 @@ certificate=(--username "$OPERATOR_ID" --certificate "$OPERATOR_PEM")
 check "az logs in with a certificate" "$SUBSCRIPTION_ID" "${login[@]}" "${certificate[@]}"
 check "az logs in with a certificate that it brings" "$SUBSCRIPTION_ID" \
     "${login[@]}" "${certificate[@]}" --use-cert-sn-issuer
+check "az logs in with a federated token" "$SUBSCRIPTION_ID" \
+    "${login[@]}" --username "$WEB_ID" --federated-token "$(<"$FEDERATED_TOKEN_FILE")"

@@ -1,4 +1,4 @@
-// Clients in Go with a secret or a certificate: azidentity, and the library of Terraform's provider.
+// Clients in Go with a secret, a certificate or a federated token, and of App Service: azidentity, and the library of Terraform's provider.
 // Prints one line for each check, in the words that run.sh counts.
 package main
 
@@ -100,6 +100,23 @@ func azidentityCertificate(chain bool) (string, error) {
 		env("TENANT_ID"), env("OPERATOR_ID"), certificates, key, options))
 }
 
+func azidentityWorkload() (string, error) {
+	options := &azidentity.WorkloadIdentityCredentialOptions{
+		ClientOptions:            azidentityOptions(),
+		ClientID:                 env("WEB_ID"),
+		DisableInstanceDiscovery: true,
+		TenantID:                 env("TENANT_ID"),
+		TokenFilePath:            env("FEDERATED_TOKEN_FILE"),
+	}
+	return azidentityToken(azidentity.NewWorkloadIdentityCredential(options))
+}
+
+// The SDK finds App Service by IDENTITY_ENDPOINT and IDENTITY_HEADER.
+func azidentityAppService() (string, error) {
+	env("IDENTITY_HEADER")
+	return azidentityToken(azidentity.NewManagedIdentityCredential(nil))
+}
+
 // As Terraform's provider does with `metadata_host`.
 func terraform(change func(*auth.Credentials) error) (string, error) {
 	environment, err := environments.FromEndpoint(background, env("ARM_URL"))
@@ -143,6 +160,16 @@ func terraformCertificate() (string, error) {
 	})
 }
 
+func terraformOIDC() (string, error) {
+	return terraform(func(credentials *auth.Credentials) error {
+		token, err := os.ReadFile(env("FEDERATED_TOKEN_FILE"))
+		credentials.ClientID = env("WEB_ID")
+		credentials.OIDCAssertionToken = string(token)
+		credentials.EnableAuthenticationUsingOIDC = true
+		return err
+	})
+}
+
 func pkcs12OfOperator() ([]byte, error) {
 	var certificate *x509.Certificate
 	var key any
@@ -170,8 +197,11 @@ func main() {
 			func() (string, error) { return azidentityCertificate(false) }},
 		{"azidentity for Go logs in with a certificate that it brings",
 			func() (string, error) { return azidentityCertificate(true) }},
+		{"azidentity for Go logs in with a federated token", azidentityWorkload},
+		{"azidentity for Go gets a token from App Service", azidentityAppService},
 		{"go-azure-sdk finds the cloud by its metadata host and logs in with a secret", terraformSecret},
 		{"go-azure-sdk finds the cloud by its metadata host and logs in with a certificate", terraformCertificate},
+		{"go-azure-sdk finds the cloud by its metadata host and logs in with a federated token", terraformOIDC},
 	}
 	for _, check := range checks {
 		token, err := check.token()

@@ -2,12 +2,14 @@ import com.azure.core.credential.TokenCredential;
 import com.azure.core.credential.TokenRequestContext;
 import com.azure.identity.ClientCertificateCredentialBuilder;
 import com.azure.identity.ClientSecretCredentialBuilder;
+import com.azure.identity.ManagedIdentityCredentialBuilder;
+import com.azure.identity.WorkloadIdentityCredentialBuilder;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 
-/** Clients in Java with a secret or a certificate: one line for each check, in the words that run.sh counts. */
+/** Clients in Java with a secret, a certificate or a federated token, and of App Service: one line for each check, in the words that run.sh counts. */
 final class Checks {
     private static String env(String name) {
         String value = System.getenv(name);
@@ -63,6 +65,15 @@ final class Checks {
         check("azure-identity for Java logs in with a certificate", certificate().build());
         check("azure-identity for Java logs in with a certificate that it brings",
             certificate().sendCertificateChain(true).build());
+        check("azure-identity for Java logs in with a federated token", new WorkloadIdentityCredentialBuilder()
+            .authorityHost(env("STS_URL"))
+            .disableInstanceDiscovery()
+            .tenantId(env("TENANT_ID"))
+            .clientId(env("WEB_ID"))
+            .tokenFilePath(env("FEDERATED_TOKEN_FILE"))
+            .build());
+        // The SDK finds App Service by IDENTITY_ENDPOINT and IDENTITY_HEADER.
+        check("azure-identity for Java gets a token from App Service", new ManagedIdentityCredentialBuilder().build());
         // The SDK's threads would keep the process for a while.
         System.exit(0);
     }

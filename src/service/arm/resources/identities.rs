@@ -66,6 +66,8 @@ pub(crate) fn put(
         tags: content.tags().cloned().unwrap_or_default(),
         isolation_scope: isolation_scope(content.properties())?,
         ids: before.map_or_else(|| fresh.identity_ids(), |own| own.ids),
+        federated_credentials: before
+            .map_or_else(Vec::new, |own| own.federated_credentials.clone()),
     };
     let reply = Reply::put(before, show(state, &identity));
     Ok((vec![Change::Put(Record::UserAssigned(identity))], reply))

@@ -2,6 +2,7 @@
 
 pub(super) mod deleted_vaults;
 pub(super) mod every;
+pub(super) mod federated_credentials;
 pub(super) mod groups;
 pub(super) mod identities;
 pub(super) mod locations;

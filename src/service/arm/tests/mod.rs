@@ -3,6 +3,7 @@
 mod access;
 mod bounds;
 mod endpoints;
+mod federated_credentials;
 mod identities;
 mod machines;
 mod refusals;

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod discovery;
+mod federation;
 mod grants;
 mod refusals;
 
@@ -98,6 +99,14 @@ impl World {
     }
 
     fn with(trusted_issuers: Vec<Certificate>, max_assertion_lifetime: Option<Seconds>) -> Self {
+        Self::federated(trusted_issuers, max_assertion_lifetime, FederationOptions::default())
+    }
+
+    fn federated(
+        trusted_issuers: Vec<Certificate>,
+        max_assertion_lifetime: Option<Seconds>,
+        federation: FederationOptions,
+    ) -> Self {
         let mut records = file::demo().unwrap();
         let id = OTHER_TENANT.parse().unwrap();
         records.push(Record::Tenant(crate::service::world::record::Tenant { id, created: NOW }));
@@ -115,6 +124,7 @@ impl World {
             application_token_lifetime: Seconds(3_600),
             max_assertion_lifetime,
             trusted_issuers,
+            federation: Arc::new(Federation::new(federation).unwrap()),
             seed: [3; 32],
         };
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);

@@ -1,6 +1,7 @@
 //! World files: parsing of TOML to records, or a list of all faults, each with its line.
 
 mod applications;
+mod federated_credentials;
 mod reader;
 mod role_assignments;
 mod vaults;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use applications::ApplicationEntry;
+use federated_credentials::FederatedCredentialEntry;
 pub(crate) use reader::ReadFile;
 use reader::Reader;
 use role_assignments::RoleAssignmentEntry;
@@ -73,6 +75,8 @@ struct UserAssignedEntry {
     resource_group: Spanned<String>,
     client_id: Option<Spanned<String>>,
     principal_id: Option<Spanned<String>>,
+    #[serde(default)]
+    federated_credentials: Vec<Spanned<FederatedCredentialEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -211,7 +215,8 @@ impl Reader<'_> {
         let path = "Microsoft.ManagedIdentity/userAssignedIdentities";
         let id = self.arm_id(subscription, &entry.resource_group, path, &entry.name)?;
         let ids = self.ids(&id, entry.client_id.as_ref(), entry.principal_id.as_ref())?;
-        let added = self.builder.user_assigned(tenant, id, ids);
+        let federated = self.federated_credentials(&entry.federated_credentials);
+        let added = self.builder.user_assigned(tenant, id, ids, federated);
         self.keep(&span, added)
     }
 

@@ -3,52 +3,16 @@
 //! Paths are compared without regard to case. Keywords get Azure's spelling here; names stay as they came.
 //! Each segment is percent-decoded once. A decoded segment that is not a plain name leads to no route.
 
+mod kind;
+
 use hyper::Method;
 
+pub(crate) use self::kind::Kind;
 use crate::base::http::Encoded;
 use crate::base::ids::{ArmId, SubscriptionId};
 use crate::service::arm::error::ArmError;
 use crate::service::arm::version::{self, EndpointsLayout, ResourceType};
 use crate::service::world::roles::Scope;
-
-/// The resource types that lie in resource groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    UserAssigned,
-    VirtualMachine,
-    Vault,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::UserAssigned, Self::VirtualMachine, Self::Vault];
-
-    pub(crate) const fn resource_type(self) -> &'static ResourceType {
-        match self {
-            Self::UserAssigned => &version::USER_ASSIGNED,
-            Self::VirtualMachine => &version::VIRTUAL_MACHINES,
-            Self::Vault => &version::VAULTS,
-        }
-    }
-
-    /// Returns the kind of a resource id. The id must name a whole resource, not a part of one.
-    pub(crate) fn of(id: &ArmId) -> Option<Self> {
-        let mut segments = id.as_str().split('/').skip(1);
-        let in_group = segments.next().is_some()
-            && segments.next().is_some()
-            && segments.next().is_some_and(|key| key.eq_ignore_ascii_case("resourceGroups"))
-            && segments.next().is_some()
-            && segments.next().is_some_and(|key| key.eq_ignore_ascii_case("providers"));
-        let (namespace, name) = (segments.next()?, segments.next()?);
-        let is_whole = segments.next().is_some() && segments.next().is_none();
-        Self::ALL.into_iter().find(|kind| {
-            let kind = kind.resource_type();
-            in_group
-                && is_whole
-                && kind.namespace.eq_ignore_ascii_case(namespace)
-                && kind.name.eq_ignore_ascii_case(name)
-        })
-    }
-}
 
 /// Target of a request path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +66,12 @@ pub(crate) enum Route {
     DeletedVault(DeletedVaultPath),
     /// `POST .../deletedVaults/{name}/purge`.
     PurgeVault(DeletedVaultPath),
+    /// The federated credentials of a user-assigned identity.
+    FederatedCredentials(ArmId),
+    FederatedCredential {
+        identity: ArmId,
+        id: ArmId,
+    },
     /// The system-assigned identity of a resource.
     SystemAssigned(ArmId),
     RoleAssignments(Scope),
@@ -185,6 +155,9 @@ impl Route {
             Self::DeletedVaults(_) | Self::DeletedVault(_) | Self::PurgeVault(_) => {
                 &version::DELETED_VAULTS
             }
+            Self::FederatedCredentials(_) | Self::FederatedCredential { .. } => {
+                &version::FEDERATED_CREDENTIALS
+            }
             Self::SystemAssigned(_) => &version::SYSTEM_ASSIGNED,
             Self::RoleAssignments(_) | Self::RoleAssignment { .. } => &version::ROLE_ASSIGNMENTS,
             Self::RoleDefinitions(_) | Self::RoleDefinition { .. } => &version::ROLE_DEFINITIONS,
@@ -212,6 +185,8 @@ impl Route {
             | Self::Interfaces(id)
             | Self::Interface(id)
             | Self::Absent { id, .. }
+            | Self::FederatedCredentials(id)
+            | Self::FederatedCredential { id, .. }
             | Self::SystemAssigned(id) => Some(id.subscription()),
             Self::Unpopulated { scope, .. }
             | Self::RoleAssignments(scope)
@@ -226,7 +201,9 @@ impl Route {
         match self {
             Self::Register { .. } | Self::PurgeVault(_) => "POST",
             Self::Group(_) | Self::Resource { .. } => "GET, HEAD, PUT, PATCH, DELETE",
-            Self::RoleAssignment { .. } => "GET, HEAD, PUT, DELETE",
+            Self::RoleAssignment { .. } | Self::FederatedCredential { .. } => {
+                "GET, HEAD, PUT, DELETE"
+            }
             _ => "GET, HEAD",
         }
     }
@@ -238,6 +215,7 @@ impl Route {
             Self::Tenants
                 | Self::Subscriptions
                 | Self::DeletedVaults(_)
+                | Self::FederatedCredentials(_)
                 | Self::Interfaces(_)
                 | Self::List { kind: Kind::UserAssigned | Kind::Vault, .. }
         )
@@ -343,6 +321,10 @@ fn below_provider(
             let id = scope_of(scope)?.as_str().parse();
             id.map(Route::SystemAssigned).map_err(|_| ArmError::NoSuchPath)
         }
+        (
+            "microsoft.managedidentity",
+            ["userassignedidentities", _, "federatedidentitycredentials", name @ ..],
+        ) => federated(in_type(scope, &version::USER_ASSIGNED, rest)?, name, rest),
         ("microsoft.compute", ["locations", _, "operations", id]) => Ok(Route::Operation {
             subscription: optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?,
             id: (*id).to_owned(),
@@ -384,6 +366,19 @@ fn in_type(scope: &[&str], known: &ResourceType, rest: &[&str]) -> Result<ArmId,
     let name = rest.get(1).copied().unwrap_or_default();
     let id = format!("{group}/providers/{full_name}/{name}").parse();
     id.map_err(|_| ArmError::NoSuchPath)
+}
+
+/// Returns the route of the federated credentials of an identity, or of one of them.
+fn federated(identity: ArmId, name: &[&str], rest: &[&str]) -> Result<Route, ArmError> {
+    match (name, rest.last()) {
+        ([], _) => Ok(Route::FederatedCredentials(identity)),
+        ([_], Some(name)) => {
+            let id = format!("{identity}/federatedIdentityCredentials/{name}").parse();
+            let id = id.map_err(|_| ArmError::NoSuchPath)?;
+            Ok(Route::FederatedCredential { identity, id })
+        }
+        _ => Err(ArmError::NoSuchPath),
+    }
 }
 
 fn unpopulated(
