@@ -15,6 +15,7 @@ mod control;
 mod deleted;
 mod durability;
 mod imds;
+mod keys;
 mod lifecycle;
 mod outputs;
 mod printed;
