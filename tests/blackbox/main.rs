@@ -17,6 +17,7 @@ mod deleted;
 mod durability;
 mod federation;
 mod imds;
+mod keys;
 mod lifecycle;
 mod outputs;
 mod printed;

@@ -30,6 +30,11 @@ fn challenge(folder: &Path, uri: &str) -> String {
 
 /// Returns the answer to a `GET` over TLS with further headers.
 pub(crate) fn asked(folder: &Path, uri: &str, target: &str, headers: &str) -> String {
+    sent(folder, uri, &format!("GET {target}"), headers, "")
+}
+
+/// Returns the answer to a request over TLS: method and target, further headers, and a body.
+pub(crate) fn sent(folder: &Path, uri: &str, line: &str, headers: &str, body: &str) -> String {
     let authority = uri.strip_prefix("https://").unwrap().trim_end_matches('/');
     let (host, port) = authority.split_once(':').unwrap();
     let mut trusted = RootCertStore::empty();
@@ -44,7 +49,7 @@ pub(crate) fn asked(folder: &Path, uri: &str, target: &str, headers: &str) -> St
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut stream = StreamOwned::new(ClientConnection::new(config, name).unwrap(), stream);
     let request =
-        format!("GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{headers}\r\n");
+        format!("{line} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n{headers}\r\n{body}");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer);

@@ -1,13 +1,15 @@
 // The JavaScript SDK's part: asks for tokens and hands what it got to checks.py, which judges it,
-// as one JSON object per line. Reads APP_CLIENT_ID, OTHER_CLIENT_ID, AUTHORITY_HOST, OPERATOR and SDK_WORK.
+// as one JSON object per line. Reads APP_CLIENT_ID, OTHER_CLIENT_ID, AUTHORITY_HOST, OPERATOR, VAULTS and SDK_WORK.
 
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, constants, createHash, createPublicKey } from "node:crypto";
+import { publicEncrypt, verify } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import { createRequire } from "node:module";
 
 const require = createRequire(`${process.env.SDK_WORK}/npm/`);
 const { ManagedIdentityCredential, WorkloadIdentityCredential } = require("@azure/identity");
+const { CryptographyClient, KeyClient } = require("@azure/keyvault-keys");
 const { ConfidentialClientApplication } = require("@azure/msal-node");
 
 const once = { retryOptions: { maxRetries: 0 } };
@@ -101,6 +103,51 @@ async function tokenForOneOfTheMachine(audience) {
   }
 }
 
+// OpenSSL checks what the vault signs, and encrypts what it decrypts.
+async function useKeys(uri) {
+  const credential = new ManagedIdentityCredential(once);
+  const options = { disableChallengeResourceVerification: true };
+  const client = new KeyClient(uri, credential, options);
+  const publicKey = ({ key }) => {
+    const text = (bytes) => bytes && Buffer.from(bytes).toString("base64url");
+    const { kty, crv, n, e, x, y } = key;
+    const jwk = { kty, crv, n: text(n), e: text(e), x: text(x), y: text(y) };
+    return createPublicKey({ key: JSON.parse(JSON.stringify(jwk)), format: "jwk" });
+  };
+  const message = Buffer.from(uri);
+  const digest = createHash("sha256").update(message).digest();
+
+  const signer = await client.createEcKey("js-signer", { curve: "P-256" });
+  const { result } = await new CryptographyClient(signer.id, credential, options).sign("ES256", digest);
+  const key = { key: publicKey(signer), dsaEncoding: "ieee-p1363" };
+  if (!verify("sha256", message, key, result)) throw new Error("the signature is wrong");
+  if (signer.key.d) throw new Error("the private part is shown");
+
+  const rsa = await client.createRsaKey("js-rsa", { keySize: 2048 });
+  const crypto = new CryptographyClient(rsa.id, credential, options);
+  const padding = { key: publicKey(rsa), padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
+  const ciphertext = publicEncrypt(padding, message);
+  const opened = await crypto.decrypt({ algorithm: "RSA-OAEP-256", ciphertext });
+  if (!message.equals(Buffer.from(opened.result))) throw new Error("the plaintext is wrong");
+  const wrapped = await crypto.wrapKey("RSA-OAEP", digest);
+  const unwrapped = await crypto.unwrapKey("RSA-OAEP", wrapped.result);
+  if (!digest.equals(Buffer.from(unwrapped.result))) throw new Error("the unwrapped key is wrong");
+
+  await (await client.beginDeleteKey("js-rsa", { intervalInMs: 100 })).pollUntilDone();
+  await client.purgeDeletedKey("js-rsa");
+  return uri;
+}
+
+async function tellKeys(sentence, uri) {
+  const record = { sentence, who: "keys" };
+  try {
+    record.value = await useKeys(uri);
+  } catch (error) {
+    record.error = `${error.name}: ${error.message}`;
+  }
+  console.log(JSON.stringify(record));
+}
+
 const vault = "https://vault.azure.net";
 const arm = "https://management.azure.com";
 await ask("@azure/identity gets a token of the system-assigned identity", "system", arm, {});
@@ -118,3 +165,7 @@ await tell("@azure/identity gets a token from App Service", "app", vault, () =>
   tokenOfAppService(vault, { clientId: process.env.APP_CLIENT_ID }));
 await tell("@azure/identity exchanges a token of the machine for one of another identity", "app", vault, () =>
   tokenForOneOfTheMachine(vault));
+await tellKeys(
+  "@azure/keyvault-keys signs, decrypts, unwraps and purges",
+  JSON.parse(process.env.VAULTS)[0].properties.vaultUri,
+);

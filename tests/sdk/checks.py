@@ -7,6 +7,7 @@ check.
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
@@ -21,7 +22,13 @@ from azure.identity import CertificateCredential, CredentialUnavailableError
 from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.identity import WorkloadIdentityCredential
 from azure.identity import aio
+from azure.keyvault.keys import JsonWebKey, KeyClient, KeyRotationLifetimeAction
+from azure.keyvault.keys import KeyRotationPolicy, KeyRotationPolicyAction
+from azure.keyvault.keys.crypto import EncryptionAlgorithm, SignatureAlgorithm
 from azure.keyvault.secrets import SecretClient
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
 WORLD = tomllib.loads((pathlib.Path(__file__).parent / "world.toml").read_text())
 TENANT = WORLD["tenants"][0]["id"]
@@ -140,15 +147,18 @@ def refused_by_msal():
     return answer["error_description"]
 
 
-def vault(properties):
-    uri = properties["vaultUri"]
-    client = SecretClient(
+def vault_client(kind, uri):
+    return kind(
         uri,
         ManagedIdentityCredential(),
         verify_challenge_resource=False,
         connection_verify=f"{os.environ['MINTBENCH_DATA']}/ca.pem",
     )
-    with client:
+
+
+def vault(properties):
+    uri = properties["vaultUri"]
+    with vault_client(SecretClient, uri) as client:
         client.set_secret("db-password", uri)
         backup = client.backup_secret("db-password")
         client.begin_delete_secret("db-password").wait()
@@ -158,7 +168,67 @@ def vault(properties):
     return uri
 
 
+def signs(properties):
+    """OpenSSL verifies what the vault signs, with a key that the vault made and rotated."""
+    uri = properties["vaultUri"]
+    digest = hashlib.sha256(uri.encode()).digest()
+    with vault_client(KeyClient, uri) as client:
+        made = client.create_ec_key("signer", curve="P-256")
+        assert made.key.d is None, "the private part is shown"
+        signed = client.get_cryptography_client("signer").sign(SignatureAlgorithm.es256, digest)
+        r, s = (int.from_bytes(half) for half in (signed.signature[:32], signed.signature[32:]))
+        x, y = (int.from_bytes(number) for number in (made.key.x, made.key.y))
+        public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+        public.verify(encode_dss_signature(r, s), digest, ec.ECDSA(Prehashed(hashes.SHA256())))
+
+        after = KeyRotationLifetimeAction(KeyRotationPolicyAction.rotate, time_after_create="P60D")
+        client.update_key_rotation_policy(
+            "signer", KeyRotationPolicy(), lifetime_actions=[after], expires_in="P90D"
+        )
+        rotated = client.rotate_key("signer").properties
+        life = rotated.expires_on - rotated.created_on
+        assert rotated.version != made.properties.version and life.days == 90, life
+        assert len(list(client.list_properties_of_key_versions("signer"))) == 2
+
+        backup = client.backup_key("signer")
+        client.begin_delete_key("signer").wait()
+        client.purge_deleted_key("signer")
+        assert client.restore_key_backup(backup).properties.version == rotated.version
+    return uri
+
+
+def decrypts(properties):
+    """The vault decrypts what OpenSSL encrypts, with a key that OpenSSL made."""
+    uri = properties["vaultUri"]
+    own = rsa.generate_private_key(65537, 2048)
+    numbers = own.private_numbers()
+    parts = {
+        "n": numbers.public_numbers.n, "e": numbers.public_numbers.e, "d": numbers.d,
+        "p": numbers.p, "q": numbers.q, "dp": numbers.dmp1, "dq": numbers.dmq1, "qi": numbers.iqmp,
+    }
+    parts = {name: part.to_bytes((part.bit_length() + 7) // 8) for name, part in parts.items()}
+    sha256 = hashes.SHA256()
+    oaep = padding.OAEP(padding.MGF1(sha256), sha256, None)
+    digest = hashlib.sha256(uri.encode()).digest()
+    with vault_client(KeyClient, uri) as client:
+        key_ops = ["decrypt", "sign", "unwrapKey"]
+        client.import_key("imported", JsonWebKey(kty="RSA", key_ops=key_ops, **parts))
+        shown = client.get_key("imported").key
+        assert shown.n == parts["n"] and shown.d is None and shown.p is None
+        crypto = client.get_cryptography_client("imported")
+        sealed = own.public_key().encrypt(b"open sesame", oaep)
+        opened = crypto.decrypt(EncryptionAlgorithm.rsa_oaep_256, sealed).plaintext
+        assert opened == b"open sesame", opened
+        signature = crypto.sign(SignatureAlgorithm.ps256, digest).signature
+        pss = padding.PSS(padding.MGF1(sha256), 32)
+        own.public_key().verify(signature, digest, pss, Prehashed(sha256))
+    return uri
+
+
 def javascript(record):
+    if record["who"] == "keys":
+        assert "value" in record, record.get("error")
+        return record["value"]
     if record["who"] == "nobody":
         error = record.get("error", "it was given a token")
         assert "Identity not found" in error, error
@@ -211,6 +281,10 @@ def main():
     for own in json.loads(os.environ["VAULTS"]):
         sentence = f"azure-keyvault-secrets sets, purges and restores a secret in {own['name']}"
         checks.append((sentence, lambda own=own: vault(own["properties"])))
+        sentence = f"azure-keyvault-keys signs, rotates, purges and restores a key in {own['name']}"
+        checks.append((sentence, lambda own=own: signs(own["properties"])))
+        sentence = f"azure-keyvault-keys imports a key and decrypts with it in {own['name']}"
+        checks.append((sentence, lambda own=own: decrypts(own["properties"])))
     for sentence, check in checks:
         try:
             print(f"ok {sentence} ({check()})", flush=True)

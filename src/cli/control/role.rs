@@ -33,7 +33,7 @@ enum Verb {
         /// Name or id of the role, such as 'Key Vault Secrets User'
         #[arg(long, value_name = "ROLE")]
         role: String,
-        /// Scope: a path, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET]
+        /// Scope: a path, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET], vault/NAME/keys/KEY
         #[arg(long, value_name = "SCOPE")]
         scope: String,
     },
@@ -69,7 +69,7 @@ struct Choice {
     /// Name or id of the role
     #[arg(long, value_name = "ROLE")]
     role: Option<String>,
-    /// Exact scope: a path, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET]
+    /// Exact scope: a path, or subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET], vault/NAME/keys/KEY
     #[arg(long, value_name = "SCOPE")]
     scope: Option<String>,
 }
@@ -185,6 +185,9 @@ impl Session {
             Some(("identity", name)) => self.id_of(&IDENTITY, name, None)?,
             Some(("vm", name)) => self.id_of(&VM, name, None)?,
             Some(("vault", name)) => match name.split_once('/') {
+                Some((vault, key)) if key.starts_with("keys/") => {
+                    format!("{}/{key}", self.id_of(&VAULT, vault, None)?)
+                }
                 Some((vault, secret)) => {
                     format!("{}/secrets/{secret}", self.id_of(&VAULT, vault, None)?)
                 }
@@ -193,7 +196,7 @@ impl Session {
             None if short == "subscription" => format!("/subscriptions/{}", self.subscription()?),
             _ => {
                 return Err(ControlError::Usage(format!(
-                    "`{short}` is not a scope; write it as subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET] or a path such as /subscriptions/ID"
+                    "`{short}` is not a scope; write it as subscription, group/NAME, identity/NAME, vm/NAME, vault/NAME[/SECRET], vault/NAME/keys/KEY or a path such as /subscriptions/ID"
                 )));
             }
         };

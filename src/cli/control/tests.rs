@@ -336,6 +336,23 @@ fn a_role_goes_to_a_principal_by_name_at_a_scope_by_short_name() {
 }
 
 #[test]
+fn a_role_goes_to_one_key_of_a_vault() {
+    let vault = path("/resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv");
+    let script = Script::default()
+        .answer("PUT", 201, json!({ "name": "n", "properties": {} }))
+        .answer("/vaults?", 200, listed(&[json!({ "name": "kv", "id": vault })]));
+    let role = "12338af0-0e69-4776-bea7-57ae8d297424";
+    let line =
+        ["role", "assign", "--principal", "me", "--role", role, "--scope", "vault/kv/keys/k"];
+    run(&script, &line).unwrap();
+    let put = script.asked().into_iter().find(|asked| asked.starts_with("PUT")).unwrap();
+    let start = format!(
+        "PUT https://127.0.0.1:3{vault}/keys/k/providers/Microsoft.Authorization/roleAssignments/"
+    );
+    assert!(put.starts_with(&start), "{put}");
+}
+
+#[test]
 fn an_unknown_role_or_scope_says_where_the_known_ones_are() {
     let script = Script::default().answer("roleDefinitions", 200, listed(&[]));
     let line = ["role", "assign", "--principal", "me", "--role", "King", "--scope", "/"];

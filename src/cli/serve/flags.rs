@@ -61,7 +61,7 @@ pub(crate) struct ServeArgs {
     /// URI of a vault, `{name}` in place of its name [default: a loopback address of its own for each vault]
     #[arg(long, value_name = "URI", env = "MINTBENCH_SERVE_VAULT_URI")]
     pub(super) vault_uri: Option<VaultUriTemplate>,
-    /// Maximum number of versions of a secret; a backup of a secret holds 500
+    /// Maximum number of versions of a secret or key; a backup of one holds 500
     #[arg(
         long,
         value_name = "COUNT",

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::effective::{ChangeTime, Ended};
 use super::error::DirectoryError;
 use super::slot::VmSlot;
-use super::state::{Principal, RoleAssignmentEntry, Secret, State, UserAssignedEntry, VmEntry};
+use super::state::{Principal, RoleAssignmentEntry, State, UserAssignedEntry, VmEntry};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{ArmId, PrincipalId, RoleAssignmentId};
 use crate::base::synthetic::IdentityIds;
 use crate::service::world::record::{
     Application, Change, Credential, DeletedVault, Key, Record, ResourceGroup, RoleAssignment,
-    SecretVersion, Subscription, UserAssigned, Vault, VirtualMachine,
+    Subscription, UserAssigned, Vault, VirtualMachine,
 };
 use crate::service::world::vault::vault_address;
 use crate::service::world::{
@@ -100,11 +100,10 @@ impl State {
             Record::SigningKey(key) => {
                 self.signing_keys.insert(key.kid.clone(), Arc::new(key));
             }
-            Record::SecretVersion(version) => self.put_secret_version(version),
-            Record::DeletedSecret(deleted) => {
-                let key = (deleted.vault.clone(), deleted.name.to_lowercase());
-                self.secrets.entry(key).or_default().deleted = Some(Arc::new(deleted));
-            }
+            Record::SecretVersion(version) => self.secrets.put_version(version),
+            Record::DeletedSecret(deleted) => self.secrets.put_deleted(deleted),
+            Record::KeyVersion(version) => self.keys.put_version(version),
+            Record::DeletedKey(deleted) => self.keys.put_deleted(deleted),
         }
         Vec::new()
     }
@@ -147,13 +146,11 @@ impl State {
                 self.signing_keys.remove(kid);
             }
             Key::SecretVersion(vault, name, version) => {
-                self.change_secret(vault, name, |secret| {
-                    secret.versions.retain(|held| held.version != *version);
-                });
+                self.secrets.remove_version(vault, name, version);
             }
-            Key::DeletedSecret(vault, name) => {
-                self.change_secret(vault, name, |secret| secret.deleted = None);
-            }
+            Key::DeletedSecret(vault, name) => self.secrets.remove_deleted(vault, name),
+            Key::KeyVersion(vault, name, version) => self.keys.remove_version(vault, name, version),
+            Key::DeletedKey(vault, name) => self.keys.remove_deleted(vault, name),
         }
         Vec::new()
     }
@@ -378,24 +375,6 @@ impl State {
         }
     }
 
-    fn put_secret_version(&mut self, version: SecretVersion) {
-        let key = (version.vault.clone(), version.name.to_lowercase());
-        let versions = &mut self.secrets.entry(key).or_default().versions;
-        versions.retain(|held| held.version != version.version);
-        versions.push(Arc::new(version));
-        versions.sort_by_key(|version| version.ordinal);
-    }
-
-    fn change_secret(&mut self, vault: &ArmId, name: &str, change: impl FnOnce(&mut Secret)) {
-        let key = (vault.clone(), name.to_lowercase());
-        if let Some(secret) = self.secrets.get_mut(&key) {
-            change(secret);
-            if secret.versions.is_empty() && secret.deleted.is_none() {
-                self.secrets.remove(&key);
-            }
-        }
-    }
-
     /// Returns the changes that remove the certificates of the identities and applications which `changes`
     /// end.
     pub(super) fn orphans(&self, changes: &[Change]) -> Vec<Change> {
@@ -432,7 +411,7 @@ const fn rank(record: &Record) -> u8 {
         Record::VirtualMachine(_) => 5,
         Record::Vault(_) | Record::DeletedVault(_) => 6,
         Record::Credential(_) | Record::RoleAssignment(_) | Record::SigningKey(_) => 7,
-        Record::SecretVersion(_) => 8,
-        Record::DeletedSecret(_) => 9,
+        Record::SecretVersion(_) | Record::KeyVersion(_) => 8,
+        Record::DeletedSecret(_) | Record::DeletedKey(_) => 9,
     }
 }

@@ -90,7 +90,7 @@ impl Directory {
                 Change::Put(record) => Some(record),
                 Change::Remove(_) => None,
             }));
-        } else if store.format() < Format::CURRENT
+        } else if store.format() < Format::ADDRESSES
             && let Some(change) = addresses::upgrade(&mut records)
         {
             revision = store.commit(revision, &[change]).map_err(DirectoryError::from)?;

@@ -13,6 +13,7 @@ mod effective;
 mod error;
 mod key_cache;
 mod keys;
+mod objects;
 mod options;
 mod slot;
 mod state;
@@ -22,10 +23,11 @@ pub use self::core::{Audience, Caller, Directory, IdSource};
 pub use credentials::Rolled;
 pub use effective::Ended;
 pub use error::{CredentialError, DirectoryError, SigningKeyError};
+pub use objects::{Object, Objects};
 pub use options::{CredentialOptions, DirectoryOptions, SigningOptions};
 pub use slot::VmSlot;
-pub use state::{Principal, Secret, State, UserAssignedEntry, VmEntry};
-pub use vaults::secret_purge;
+pub use state::{Principal, State, UserAssignedEntry, VmEntry};
+pub use vaults::{Content, purge};
 
 pub use crate::service::store::{Fault, StoreError};
 

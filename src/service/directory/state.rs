@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::effective::ChangeTime;
+use super::objects::{Object, Objects};
 use super::slot::VmSlot;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
@@ -16,8 +17,8 @@ use crate::base::synthetic::IdentityIds;
 use crate::service::token::Bearer;
 use crate::service::world::federation::FederatedCredential;
 use crate::service::world::record::{
-    Application, Credential, DeletedSecret, DeletedVault, ResourceGroup, RoleAssignment,
-    SecretVersion, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
+    Application, Credential, DeletedVault, KeyContent, ResourceGroup, RoleAssignment,
+    SecretContent, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
 };
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Grant, Hierarchy, Scope};
@@ -40,7 +41,9 @@ pub struct State {
     /// whatever their order.
     pub(super) vaults_by_address: BTreeMap<IpAddr, ArmId>,
     pub(super) deleted_vaults: BTreeMap<ArmId, Arc<DeletedVault>>,
-    pub(super) secrets: BTreeMap<(ArmId, String), Secret>,
+    pub(super) secrets: Objects<SecretContent>,
+    /// Keys in vaults.
+    pub(super) keys: Objects<KeyContent>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
     pub(super) by_address: Map<Address, Arc<VmSlot>>,
     /// Slots of all VMs by the VMs' own ids.
@@ -122,15 +125,6 @@ impl Principal {
             Self::ManagedIdentity(identity) => identity.tenant.id,
         }
     }
-}
-
-/// A secret: its versions and its deletion, if it is deleted.
-#[derive(Clone, Debug, Default)]
-pub struct Secret {
-    /// Versions, the oldest first.
-    pub versions: Vec<Arc<SecretVersion>>,
-    /// Record of the deletion, until the secret is recovered or purged.
-    pub deleted: Option<Arc<DeletedSecret>>,
 }
 
 /// Queries.
@@ -376,29 +370,23 @@ impl State {
     }
 
     /// Returns a secret of a vault. Names ignore case.
-    pub fn secret(&self, vault: &ArmId, name: &str) -> Option<&Secret> {
-        self.secrets.get(&(vault.clone(), name.to_lowercase()))
-    }
-
-    /// Returns the secrets of a vault, by name.
-    pub fn secrets<'a>(&'a self, vault: &'a ArmId) -> impl Iterator<Item = (&'a str, &'a Secret)> {
-        self.secrets_after(vault, "")
-    }
-
-    /// Returns the secrets of a vault whose names come after `after`, by name. `after` is in lower case.
-    pub fn secrets_after<'a>(
-        &'a self,
-        vault: &'a ArmId,
-        after: &str,
-    ) -> impl Iterator<Item = (&'a str, &'a Secret)> + use<'a> {
-        let from = (Bound::Excluded((vault.clone(), after.to_owned())), Bound::Unbounded);
-        let own = self.secrets.range(from).take_while(move |((other, _), _)| other == vault);
-        own.map(|((_, name), secret)| (name.as_str(), secret))
+    pub fn secret(&self, vault: &ArmId, name: &str) -> Option<&Object<SecretContent>> {
+        self.secrets.get(vault, name)
     }
 
     /// Returns the secrets of all vaults.
-    pub fn all_secrets(&self) -> impl Iterator<Item = &Secret> {
-        self.secrets.values()
+    pub fn all_secrets(&self) -> impl Iterator<Item = &Object<SecretContent>> {
+        self.secrets.all()
+    }
+
+    /// Returns a key of a vault. Names ignore case.
+    pub fn key(&self, vault: &ArmId, name: &str) -> Option<&Object<KeyContent>> {
+        self.keys.get(vault, name)
+    }
+
+    /// Returns the keys of all vaults.
+    pub fn all_keys(&self) -> impl Iterator<Item = &Object<KeyContent>> {
+        self.keys.all()
     }
 }
 

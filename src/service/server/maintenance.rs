@@ -18,6 +18,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// notices a stop.
 const ROLLED_IN_A_ROUND: usize = 8;
 
+/// Greatest number of keys of vaults rotated in one round, for the same reason. A large one takes a second.
+const ROTATED_IN_A_ROUND: usize = 2;
+
 /// Rounds between two checks of the operator's certificate. Rounds are counted, because the clock may be set
 /// back.
 const ROUNDS_PER_MINUTE: u64 = 60;
@@ -37,6 +40,8 @@ pub(super) struct MaintenanceOptions {
     pub(super) operator: Option<Operator>,
     /// Last second of the certificate authority.
     pub(super) authority_end: UnixSeconds,
+    /// Largest number of versions of a key in a vault. A key that has them is not rotated.
+    pub(super) max_versions: usize,
 }
 
 /// The thread that performs the tasks; ends when dropped.
@@ -93,8 +98,9 @@ fn run_rounds(
         if round.is_multiple_of(ROUNDS_PER_MINUTE) {
             renew_operator(directory, options, now);
         }
+        rotate_vault_keys(directory, now, options.max_versions);
         if let Err(error) = vault::purge_due(directory, now) {
-            tracing::warn!(%error, "deleted secrets were not purged; it is tried again");
+            tracing::warn!(%error, "deleted secrets and keys were not purged; it is tried again");
         }
     }
 }
@@ -125,6 +131,12 @@ fn roll_credentials(directory: &Directory, now: UnixSeconds) {
     }
     if let Err(error) = directory.roll_due(now, ROLLED_IN_A_ROUND) {
         tracing::warn!(%error, "certificates were not rolled; the old ones go on, and it is tried again");
+    }
+}
+
+fn rotate_vault_keys(directory: &Directory, now: UnixSeconds, max_versions: usize) {
+    if let Err(error) = vault::rotate_keys_due(directory, now, max_versions, ROTATED_IN_A_ROUND) {
+        tracing::warn!(%error, "keys of vaults were not rotated; it is tried again");
     }
 }
 

@@ -168,6 +168,7 @@ impl Server {
             signing_key_rotation: options.signing_key_rotation,
             operator: options.data.as_ref().map(established).transpose()?,
             authority_end: authority.not_after(),
+            max_versions: options.max_secret_versions.get(),
         };
         if let Some(folder) = &options.data {
             operator::write_endpoints(folder, server.endpoints())?;

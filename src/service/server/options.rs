@@ -33,7 +33,7 @@ pub(crate) struct ServerOptions {
     pub vault: SocketAddr,
     /// URIs of the vaults; if `None`, each vault has a loopback address of its own.
     pub vault_uri: Option<VaultUriTemplate>,
-    /// Greatest number of versions of a secret.
+    /// Greatest number of versions of a secret or key.
     pub max_secret_versions: NonZeroUsize,
     /// URL to which vaults and control plane send clients for tokens, without a final slash; if `None`, the
     /// token service itself.

@@ -18,7 +18,9 @@ pub struct Format(pub u64);
 
 impl Format {
     /// Format that this build writes. It increases when an older build would misread a record.
-    pub const CURRENT: Self = Self(2);
+    pub const CURRENT: Self = Self(3);
+    /// First format that stores the addresses of former VMs, and an address for every VM that is called.
+    pub const ADDRESSES: Self = Self(2);
     /// Oldest format that this build reads. Format 1 stored no addresses of former VMs, and a single VM
     /// needed no address.
     pub const OLDEST: Self = Self(1);

@@ -45,7 +45,7 @@ pub(super) fn authenticate(
     Ok(bearer)
 }
 
-/// Checks that a role assignment at the secret, the vault or above permits the operation.
+/// Checks that a role assignment at the secret or key, the vault or above permits the operation.
 pub(super) fn authorize(
     state: &State,
     located: &Located,
@@ -54,15 +54,16 @@ pub(super) fn authorize(
     now: UnixSeconds,
 ) -> Result<(), Box<Denied>> {
     let (vault, action) = (&located.vault, operation.action());
-    let resource = match operation.secret() {
-        Some(name) => format!("{}/secrets/{name}", vault.id),
+    let resource = match operation.name() {
+        Some(name) => format!("{}/{}/{name}", vault.id, operation.kind().collection()),
         None => vault.id.to_string(),
     };
     let scope = resource.parse::<Scope>().ok();
-    let permits = |scope: &Scope| {
+    let permits = |action, scope: &Scope| {
         state.permits(bearer.principal_id, Action::DataPlane(action), scope, now).is_some()
     };
-    if scope.as_ref().is_some_and(permits) {
+    let mut actions = [action].into_iter().chain(operation.other_action());
+    if scope.is_some_and(|scope| actions.any(|action| permits(action, &scope))) {
         return Ok(());
     }
     Err(Box::new(Denied {

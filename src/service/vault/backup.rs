@@ -1,28 +1,27 @@
-//! Backups of secrets: all versions of one secret, encrypted with AES-256-GCM. Only this server's vaults can
-//! make and read them.
+//! Backups of secrets and keys: all versions of one object, encrypted with AES-256-GCM. Only this server's
+//! vaults can make and read them.
 //!
 //! The key is derived from the certificate authority of the server. A server with another authority cannot
 //! read the backup.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::{BackupError, VERSIONS_MAX, VaultError};
 use super::headers::json;
+use super::kind::OfKind;
 use super::located::Located;
-use super::secrets::live;
+use super::objects::{deleted, live};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::ArmId;
 use crate::base::secret::Redacted;
-use crate::service::directory::{Secret, State};
-use crate::service::world::record::{Change, Record, SecretVersion};
+use crate::service::directory::{Object, State, purge};
+use crate::service::world::record::{Change, ObjectVersion};
 
 /// Largest body of a restore, in bytes: 500 versions of 25 KB, base64-encoded twice, with their properties.
 pub(super) const BACKUP_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// Label that separates these backups from other uses of the same key.
-const LABEL: &[u8] = b"mintbench secret backup 1";
 
 /// Encrypts and decrypts backups with a key of 32 bytes.
 #[derive(Debug)]
@@ -39,28 +38,36 @@ impl Sealer {
         RandomizedNonceKey::new(&AES_256_GCM, self.0.expose()).map_err(|_| BackupError::Seal)
     }
 
-    /// Encrypts a live secret and returns the answer to a backup.
-    pub(super) fn backup(&self, secret: &Secret) -> Result<String, BackupError> {
-        let versions: Vec<&SecretVersion> = secret.versions.iter().map(|held| &**held).collect();
+    /// Encrypts a live object and returns the answer to a backup.
+    pub(super) fn backup<C: OfKind + Serialize>(
+        &self,
+        object: &Object<C>,
+    ) -> Result<String, BackupError> {
+        let versions: Vec<&ObjectVersion<C>> = object.versions.iter().map(|held| &**held).collect();
         if versions.len() > VERSIONS_MAX {
             return Err(BackupError::TooManyVersions);
         }
         let mut bytes = serde_json::to_vec(&versions).map_err(|_| BackupError::Seal)?;
-        let sealed = self.key()?.seal_in_place_append_tag(Aad::from(LABEL), &mut bytes);
+        let label = Aad::from(C::KIND.backup_label());
+        let sealed = self.key()?.seal_in_place_append_tag(label, &mut bytes);
         let nonce = sealed.map_err(|_| BackupError::Seal)?;
         bytes.extend_from_slice(nonce.as_ref());
         Ok(json(&Body { value: BASE64_URL_SAFE_NO_PAD.encode(bytes) }))
     }
 
     /// Decrypts the body of a restore. Returns its versions, the oldest first, and at least one.
-    pub(super) fn open(&self, body: &[u8]) -> Result<Vec<SecretVersion>, BackupError> {
+    pub(super) fn open<C: OfKind + DeserializeOwned>(
+        &self,
+        body: &[u8],
+    ) -> Result<Vec<ObjectVersion<C>>, BackupError> {
         let body: Body = serde_json::from_slice(body).map_err(|_| BackupError::Malformed)?;
         let text = body.value.trim_end_matches('=');
         let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| BackupError::Malformed)?;
         let at = bytes.len().checked_sub(NONCE_LEN).ok_or(BackupError::Foreign)?;
         let nonce = bytes.split_off(at);
         let nonce = Nonce::try_assume_unique_for_key(&nonce).map_err(|_| BackupError::Foreign)?;
-        let opened = self.key()?.open_in_place(nonce, Aad::from(LABEL), &mut bytes);
+        let label = Aad::from(C::KIND.backup_label());
+        let opened = self.key()?.open_in_place(nonce, label, &mut bytes);
         let opened = opened.map_err(|_| BackupError::Foreign)?;
         let versions: Vec<_> = serde_json::from_slice(opened).map_err(|_| BackupError::Foreign)?;
         if versions.is_empty() { Err(BackupError::Foreign) } else { Ok(versions) }
@@ -68,14 +75,14 @@ impl Sealer {
 }
 
 /// Returns the changes that restore the versions of a backup, and the last version. At most `max` versions
-/// are allowed. The vault must not hold the secret yet.
-pub(super) fn restore(
+/// are allowed. The vault must not hold the object yet.
+pub(super) fn restore<C: OfKind>(
     state: &State,
     located: &Located,
-    versions: Vec<SecretVersion>,
+    versions: Vec<ObjectVersion<C>>,
     now: UnixSeconds,
     max: usize,
-) -> Result<(Vec<Change>, SecretVersion), VaultError> {
+) -> Result<(Vec<Change>, ObjectVersion<C>), VaultError> {
     let vault: &ArmId = &located.vault.id;
     if state.vault(vault).is_none() {
         return Err(VaultError::VaultNotFound(vault.name().to_owned()));
@@ -84,21 +91,19 @@ pub(super) fn restore(
     if last.vault.subscription() != vault.subscription() {
         return Err(BackupError::OtherSubscription.into());
     }
+    let (kind, name) = (C::KIND, last.name.clone());
     if versions.len() > max {
-        return Err(VaultError::TooManyVersions { name: last.name, max });
+        return Err(VaultError::TooManyVersions { kind, name, max });
     }
     let mut changes = Vec::new();
-    match state.secret(vault, &last.name) {
-        Some(held) if live(held).is_some() => return Err(VaultError::SecretExists(last.name)),
-        Some(held) if super::secrets::deleted(held, now).is_some() => {
-            return Err(VaultError::SecretDeleted(last.name));
+    match C::objects(state).get(vault, &name) {
+        Some(held) if live(held).is_some() => return Err(VaultError::Exists { kind, name }),
+        Some(held) if deleted(held, now).is_some() => {
+            return Err(VaultError::Deleted { kind, name });
         }
-        overdue => {
-            changes
-                .extend(overdue.map(crate::service::directory::secret_purge).unwrap_or_default());
-        }
+        overdue => changes.extend(overdue.map(purge).unwrap_or_default()),
     }
-    let moved = versions.into_iter().map(|held| SecretVersion { vault: vault.clone(), ..held });
-    changes.extend(moved.map(|held| Change::Put(Record::SecretVersion(held))));
-    Ok((changes, SecretVersion { vault: vault.clone(), ..last }))
+    let moved = versions.into_iter().map(|held| ObjectVersion { vault: vault.clone(), ..held });
+    changes.extend(moved.map(C::put_version));
+    Ok((changes, ObjectVersion { vault: vault.clone(), ..last }))
 }

@@ -8,6 +8,8 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::headers::json;
+use super::keys::KeyRefusal;
+use super::kind::Kind;
 use super::located::AUDIENCE;
 use super::query::QueryError;
 use super::request::BodyRefused;
@@ -28,20 +30,33 @@ pub(super) enum VaultError {
     Body(#[from] BodyError),
     #[error(transparent)]
     BodyRefused(#[from] BodyRefused),
-    #[error("Deleted Secret not found: {0}")] // (seen)
-    DeletedSecretNotFound(String),
+    #[error(
+        "{capital} {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the {kind} can only be recovered or purged.",
+        capital = .kind.capital()
+    )] // (seen)
+    Deleted { kind: Kind, name: String },
+    #[error("Deleted {capital} not found: {name}", capital = .kind.capital())] // (seen)
+    DeletedNotFound { kind: Kind, name: String },
     #[error(transparent)]
     Denied(#[from] Box<Denied>),
+    #[error("Operation {operation} is not allowed on a disabled {kind}.")] // (seen)
+    Disabled { kind: Kind, operation: &'static str },
+    #[error(
+        "The {kind} {name} is already in this vault; delete and purge it, or restore the backup to another vault."
+    )]
+    Exists { kind: Kind, name: String },
     #[error("The Host header is missing, repeated, malformed or not that of the request's target.")]
     Host,
-    #[error(
-        "Secret {0} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only be recovered or purged."
-    )] // (seen)
-    SecretDeleted(String),
+    #[error(transparent)]
+    Key(#[from] KeyRefusal),
     #[error("The HTTP method is not allowed here; allowed are: {0}.")]
     MethodNotAllowed(&'static str),
     #[error("The request URI contains an invalid name: {0}")] // (seen)
     Name(String),
+    #[error(
+        "A {kind} with (name/id) {id} was not found in this key vault. If you recently deleted this {kind} you may be able to recover it using the correct recovery command. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
+    )] // (seen)
+    NotFound { kind: Kind, id: String },
     #[error("There is no such path.")]
     PathNotFound,
     #[error(
@@ -50,16 +65,6 @@ pub(super) enum VaultError {
     PurgeProtected { vault: String, location: String },
     #[error(transparent)]
     Query(#[from] QueryError),
-    #[error(
-        "The secret {0} is already in this vault; delete and purge it, or restore the backup to another vault."
-    )]
-    SecretExists(String),
-    #[error("Operation get is not allowed on a disabled secret.")] // (seen)
-    SecretDisabled,
-    #[error(
-        "A secret with (name/id) {0} was not found in this key vault. If you recently deleted this secret you may be able to recover it using the correct recovery command. For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125182"
-    )] // (seen)
-    SecretNotFound(String),
     #[error("The vault cannot store the change.")]
     Store(#[source] StoreError),
     /// A write whose task ended early.
@@ -68,9 +73,9 @@ pub(super) enum VaultError {
     #[error("The change cannot be confirmed: {0}.")]
     Unwritable(Fault),
     #[error(
-        "The secret {name} has {max} versions, the most that this server keeps of one; take another name, delete and purge this secret, or start the server with a larger --max-secret-versions."
+        "The {kind} {name} has {max} versions, the most that this server keeps of one; take another name, delete and purge this {kind}, or start the server with a larger --max-secret-versions."
     )]
-    TooManyVersions { name: String, max: usize },
+    TooManyVersions { kind: Kind, name: String, max: usize },
     #[error(
         "There is no vault '{0}'; use the host of a vault's 'vaultUri', or a host whose first label is the name of a vault."
     )]
@@ -137,7 +142,7 @@ pub(super) enum BackupError {
     OtherSubscription,
     #[error("The backup could not be sealed.")]
     Seal,
-    #[error("The secret has more than {VERSIONS_MAX} versions, which no backup holds.")]
+    #[error("There are more than {VERSIONS_MAX} versions, which no backup holds.")]
     TooManyVersions,
 }
 
@@ -182,18 +187,19 @@ impl VaultError {
             | Self::Host
             | Self::Name(_)
             | Self::Query(_) => StatusCode::BAD_REQUEST,
-            Self::Denied(_) | Self::PurgeProtected { .. } | Self::SecretDisabled => {
+            Self::Key(refusal) => refusal.status(),
+            Self::Denied(_) | Self::Disabled { .. } | Self::PurgeProtected { .. } => {
                 StatusCode::FORBIDDEN
             }
-            Self::DeletedSecretNotFound(_)
+            Self::DeletedNotFound { .. }
+            | Self::NotFound { .. }
             | Self::PathNotFound
-            | Self::SecretNotFound(_)
             | Self::VaultNotFound(_) => StatusCode::NOT_FOUND,
-            Self::SecretDeleted(_) | Self::SecretExists(_) | Self::TooManyVersions { .. } => {
+            Self::Deleted { .. } | Self::Exists { .. } | Self::TooManyVersions { .. } => {
                 StatusCode::CONFLICT
             }
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Store(_) | Self::Interrupted => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Interrupted | Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unwritable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -209,15 +215,18 @@ impl VaultError {
             | Self::Name(_)
             | Self::Query(_) => ("BadParameter", None),
             Self::PurgeProtected { .. } => ("Forbidden", None),
-            Self::SecretExists(_) | Self::TooManyVersions { .. } => ("Conflict", None),
+            Self::Exists { .. } | Self::TooManyVersions { .. } => ("Conflict", None),
             Self::Denied(_) => ("Forbidden", Some("ForbiddenByRbac")),
-            Self::SecretDisabled => ("Forbidden", Some("SecretDisabled")),
-            Self::DeletedSecretNotFound(_) | Self::SecretNotFound(_) => ("SecretNotFound", None),
+            Self::Disabled { kind, .. } => ("Forbidden", Some(kind.disabled_code())),
+            Self::Key(refusal) => refusal.codes(),
+            Self::DeletedNotFound { kind, .. } | Self::NotFound { kind, .. } => {
+                (kind.not_found_code(), None)
+            }
             Self::PathNotFound => ("NotFound", None),
             Self::VaultNotFound(_) => ("VaultNotFound", None),
-            Self::SecretDeleted(_) => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
+            Self::Deleted { .. } => ("Conflict", Some("ObjectIsDeletedButRecoverable")),
             Self::MethodNotAllowed(_) => ("MethodNotAllowed", None),
-            Self::Store(_) | Self::Interrupted => ("InternalServerError", None),
+            Self::Interrupted | Self::Store(_) => ("InternalServerError", None),
             Self::Unwritable(_) => ("ServiceUnavailable", None),
         }
     }

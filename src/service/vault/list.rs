@@ -5,11 +5,11 @@
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
-use super::bundle::{Bundle, Page, Shown};
+use super::bundle::{Bundle, Page, Shown, Shows};
 use super::headers::json;
 use super::located::Located;
+use super::objects::{deleted, live};
 use super::query::{Query, QueryError};
-use super::secrets::{deleted, live};
 use crate::base::clock::UnixSeconds;
 use crate::service::directory::State;
 
@@ -22,38 +22,46 @@ pub(super) struct List<'a> {
 }
 
 impl List<'_> {
-    /// Returns the live secrets, ordered by name.
-    pub(super) fn secrets(&self, state: &State) -> Result<String, QueryError> {
+    /// Returns the live objects, ordered by name.
+    pub(super) fn live<C: Shows>(&self, state: &State) -> Result<String, QueryError> {
         let after = self.after()?;
-        let all = state.secrets_after(&self.located.vault.id, &after);
-        let shown = all.filter_map(|(name, secret)| Some((name.to_owned(), live(secret)?)));
+        let all = C::objects(state).after(&self.located.vault.id, &after);
+        let shown = all.filter_map(|(name, object)| Some((name.to_owned(), live(object)?)));
         let (items, next_link) = self.cut(shown);
-        let bundles = items.into_iter().map(|item| Bundle::of(item, self.located, Shown::Secret));
+        let bundles = items.into_iter().map(|item| Bundle::of(item, self.located, Shown::Object));
         Ok(json(&Page { value: bundles.collect(), next_link }))
     }
 
-    /// Returns the versions of a live secret, the oldest first. A secret that does not exist has no versions.
-    pub(super) fn versions(&self, state: &State, name: &str) -> Result<String, QueryError> {
+    /// Returns the versions of a live object, the oldest first. An object that does not exist has no versions.
+    pub(super) fn versions<C: Shows>(
+        &self,
+        state: &State,
+        name: &str,
+    ) -> Result<String, QueryError> {
         let after = match &*self.after()? {
             "" => None,
             text => Some(text.parse::<u64>().map_err(|_| QueryError::SkipToken)?),
         };
-        let secret = state.secret(&self.located.vault.id, name);
-        let all = secret.filter(|secret| live(secret).is_some()).map(|secret| &secret.versions);
+        let object = C::objects(state).get(&self.located.vault.id, name);
+        let all = object.filter(|object| live(object).is_some()).map(|object| &object.versions);
         let rest = all.into_iter().flatten().filter(|held| after < Some(held.ordinal));
         let (items, next_link) = self.cut(rest.map(|held| (held.ordinal.to_string(), held)));
         let bundles = items.into_iter().map(|item| Bundle::of(item, self.located, Shown::Version));
         Ok(json(&Page { value: bundles.collect(), next_link }))
     }
 
-    /// Returns the deleted secrets that can be recovered, ordered by name.
-    pub(super) fn deleted(&self, state: &State, now: UnixSeconds) -> Result<String, QueryError> {
+    /// Returns the deleted objects that can be recovered, ordered by name.
+    pub(super) fn deleted<C: Shows>(
+        &self,
+        state: &State,
+        now: UnixSeconds,
+    ) -> Result<String, QueryError> {
         let after = self.after()?;
-        let all = state.secrets_after(&self.located.vault.id, &after);
-        let shown = all.filter_map(|(name, secret)| Some((name.to_owned(), deleted(secret, now)?)));
+        let all = C::objects(state).after(&self.located.vault.id, &after);
+        let shown = all.filter_map(|(name, object)| Some((name.to_owned(), deleted(object, now)?)));
         let (items, next_link) = self.cut(shown);
         let bundles =
-            items.iter().map(|item| Bundle::of_deleted(item, self.located, Shown::Secret));
+            items.iter().map(|item| Bundle::of_deleted(item, self.located, Shown::Object));
         let value = bundles.collect();
         Ok(json(&Page { value, next_link }))
     }

@@ -1,8 +1,10 @@
-//! Key vaults: the secrets data plane of Azure Key Vault, for every vault of the world on one listener.
+//! Key vaults: the data plane of Azure Key Vault for secrets and keys, for every vault of the world on one
+//! listener.
 //!
 //! The host of a request names the vault. A request without a token gets a challenge before any other check,
 //! because clients send a first request without its body to learn which token they need. The next checks, in
-//! this order, are the path, the query, the caller's roles and the body. Only then is the secret looked up.
+//! this order, are the path, the query, the caller's roles and the body. Only then is the secret or the key
+//! looked up.
 //!
 //! A write is durable when it is answered. There is no CORS, so a web page in a browser cannot read answers.
 
@@ -12,12 +14,15 @@ mod bundle;
 mod error;
 mod headers;
 mod host;
+mod keys;
+mod kind;
 mod list;
 mod located;
+mod objects;
 mod operation;
 mod query;
 mod request;
-mod secrets;
+mod work;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,29 +34,27 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use access::{authenticate, authorize};
 use backup::{BACKUP_BYTES_MAX, Sealer};
-use bundle::{Bundle, Shown};
 use error::VaultError;
-use headers::{Answered, json, no_content};
+use headers::{Answered, no_content};
 use host::{HOST_SYNTAX, first_label, is_any_vault, vault_name};
-use list::List;
 pub(crate) use located::AUDIENCE;
 use located::Located;
 use operation::{METHODS, Operation};
 use query::Query;
-use request::{BODY_BYTES_MAX, NewVersion, Properties};
-use secrets::SecretRef;
+use request::BODY_BYTES_MAX;
+use work::{Outcome, Work};
 
-pub(crate) use secrets::purge_due;
+pub(crate) use keys::rotate_keys_due;
+pub(crate) use objects::purge_due;
 
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{
     BodyError, HostNames, HostRules, Payload, Peer, RequestIds, Surface, json_reply, read_body,
 };
 use crate::base::secret::Redacted;
-use crate::service::directory::{Directory, State};
+use crate::service::directory::Directory;
 use crate::service::token::{Bearer, Verifier};
-use crate::service::world::is_secret_name;
-use crate::service::world::record;
+use crate::service::world::is_object_name;
 
 /// Settings of the vaults.
 #[derive(Clone, Debug)]
@@ -63,9 +66,9 @@ pub(crate) struct VaultOptions {
     pub names: HostNames,
     /// Seed that makes request ids differ from those of other surfaces.
     pub seed: u128,
-    /// Key of 32 bytes that encrypts backups of secrets.
+    /// Key of 32 bytes that encrypts backups of secrets and keys.
     pub backup_key: Redacted,
-    /// Largest number of versions of a secret.
+    /// Largest number of versions of a secret or key.
     pub max_versions: usize,
 }
 
@@ -86,20 +89,14 @@ struct Inner {
     request_ids: RequestIds,
 }
 
-/// A write of an authorized caller, for a thread that may wait for the disk.
-struct Write {
+/// The request of an authorized caller, for a thread that may wait for the disk or compute for long.
+struct Slow {
     located: Located,
     bearer: Bearer,
     method: Method,
     path: String,
     body: Bytes,
     now: UnixSeconds,
-}
-
-/// Result of an operation.
-enum Outcome {
-    Done,
-    Json(String),
 }
 
 impl Vault {
@@ -127,7 +124,8 @@ impl Vault {
 
     /// Answers one request of `peer`. `body` is awaited only once the caller may do the operation.
     ///
-    /// A write waits for the disk, so it runs on a blocking thread. This needs a Tokio runtime.
+    /// A write waits for the disk, and a key is generated or used for milliseconds and more. Both run on a
+    /// blocking thread. This needs a Tokio runtime.
     pub(crate) async fn answer(
         &self,
         peer: Peer,
@@ -167,7 +165,7 @@ impl Vault {
         let bearer = authenticate(&parts.headers, &inner.verifier, &inner.directory, located, now)?;
         let operation = Operation::of(&parts.method, parts.uri.path())?;
         let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-        if let Some(name) = operation.secret().filter(|name| !is_secret_name(name)) {
+        if let Some(name) = operation.name().filter(|name| !is_object_name(name)) {
             return Err(VaultError::Name(name.to_owned()));
         }
         authorize(&inner.directory.read(), located, &bearer, &operation, now)?;
@@ -177,14 +175,14 @@ impl Vault {
             // The caller may have lost its role while the body arrived.
             authorize(&inner.directory.read(), located, &bearer, &operation, now)?;
         }
-        if let Some(json) = inner.read(located, &operation, &query, now)? {
+        if let Some(json) = inner.work(located, &bearer, operation, now).read(&query)? {
             return Ok(Outcome::Json(json));
         }
         let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-        let write = Write { located: located.clone(), bearer, method, path, body: json, now };
-        // The write runs to its end even if the client disconnects.
+        let slow = Slow { located: located.clone(), bearer, method, path, body: json, now };
+        // The operation runs to its end even if the client disconnects.
         let inner = Arc::clone(inner);
-        let done = tokio::task::spawn_blocking(move || inner.write(&write)).await;
+        let done = tokio::task::spawn_blocking(move || inner.perform(&slow)).await;
         done.unwrap_or(Err(VaultError::Interrupted))
     }
 }
@@ -215,112 +213,21 @@ impl Inner {
         Ok(Located { vault: Arc::clone(vault), tenant_id: tenant.id, base_url })
     }
 
-    /// Returns the answer to an operation that changes nothing.
-    fn read(
-        &self,
-        located: &Located,
-        operation: &Operation<'_>,
-        query: &Query,
+    fn work<'a>(
+        &'a self,
+        located: &'a Located,
+        bearer: &'a Bearer,
+        operation: Operation<'a>,
         now: UnixSeconds,
-    ) -> Result<Option<String>, VaultError> {
-        let state = self.directory.read();
-        let vault = &located.vault.id;
-        let list = |path| List { located, query, path };
-        let answer = match *operation {
-            Operation::BackupSecret { name } => {
-                self.sealer.backup(SecretRef { vault, name }.live(&state)?)?
-            }
-            Operation::GetDeletedSecret { name } => {
-                let deleted = SecretRef { vault, name }.deleted(&state, now)?;
-                json(&Bundle::of_deleted(&deleted, located, Shown::Version))
-            }
-            Operation::GetSecret { name, version } => {
-                let version = SecretRef { vault, name }.readable(&state, version)?;
-                json(&Bundle::with_value(&version, located))
-            }
-            Operation::ListDeletedSecrets => {
-                list("/deletedsecrets".to_owned()).deleted(&state, now)?
-            }
-            Operation::ListSecretVersions { name } => {
-                list(format!("/secrets/{name}/versions")).versions(&state, name)?
-            }
-            Operation::ListSecrets => list("/secrets".to_owned()).secrets(&state)?,
-            Operation::DeleteSecret { .. }
-            | Operation::PurgeDeletedSecret { .. }
-            | Operation::RecoverDeletedSecret { .. }
-            | Operation::RestoreSecret
-            | Operation::SetSecret { .. }
-            | Operation::UpdateSecret { .. } => return Ok(None),
-        };
-        Ok(Some(answer))
+    ) -> Work<'a> {
+        let Self { directory, sealer, max_versions, .. } = self;
+        Work { directory, sealer, max_versions: *max_versions, located, bearer, operation, now }
     }
 
-    /// Runs an operation that changes something.
-    fn write(&self, write: &Write) -> Result<Outcome, VaultError> {
-        let Write { located, bearer, method, path, body, now } = write;
-        let (operation, now) = (Operation::of(method, path)?, *now);
-        let vault = &located.vault.id;
-        let secret = SecretRef { vault, name: operation.secret().unwrap_or_default() };
-        let directory = &self.directory;
-        // Checks the roles again, on the state that the write changes.
-        let permit = |state: &State| authorize(state, located, bearer, &operation, now);
-        let shown = |version: &record::SecretVersion| {
-            Outcome::Json(json(&Bundle::of(version, located, Shown::Version)))
-        };
-        match operation {
-            Operation::DeleteSecret { .. } => {
-                let deleted = directory.write(now, |state, _| {
-                    permit(state)?;
-                    secret.delete(state, now)
-                })?;
-                let bundle = Bundle::of_deleted(&deleted, located, Shown::Version);
-                Ok(Outcome::Json(json(&bundle)))
-            }
-            Operation::PurgeDeletedSecret { .. } => {
-                directory.write(now, |state, _| {
-                    permit(state)?;
-                    secret.purge(state, now)
-                })?;
-                Ok(Outcome::Done)
-            }
-            Operation::RecoverDeletedSecret { .. } => {
-                let recovered = directory.write(now, |state, _| {
-                    permit(state)?;
-                    secret.recover(state, now)
-                })?;
-                Ok(shown(&recovered))
-            }
-            Operation::RestoreSecret => {
-                let versions = self.sealer.open(body)?;
-                let restored = directory.write(now, |state, _| {
-                    permit(state)?;
-                    backup::restore(state, located, versions, now, self.max_versions)
-                })?;
-                Ok(shown(&restored))
-            }
-            Operation::SetSecret { .. } => {
-                let new = NewVersion::parse(body)?;
-                let set = directory.write(now, |state, fresh| {
-                    permit(state)?;
-                    secret.set(state, fresh, new, (now, self.max_versions))
-                })?;
-                Ok(Outcome::Json(json(&Bundle::with_value(&set, located))))
-            }
-            Operation::UpdateSecret { version, .. } => {
-                let properties = Properties::parse(body)?;
-                let updated = directory.write(now, |state, _| {
-                    permit(state)?;
-                    secret.update(state, version, properties, now)
-                })?;
-                Ok(shown(&updated))
-            }
-            Operation::BackupSecret { .. }
-            | Operation::GetDeletedSecret { .. }
-            | Operation::GetSecret { .. }
-            | Operation::ListDeletedSecrets
-            | Operation::ListSecretVersions { .. }
-            | Operation::ListSecrets => Err(VaultError::PathNotFound),
-        }
+    fn perform(&self, slow: &Slow) -> Result<Outcome, VaultError> {
+        let Slow { located, bearer, method, path, body, now } = slow;
+        let operation = Operation::of(method, path)?;
+        self.work(located, bearer, operation, *now).perform(body)
     }
 }
 
@@ -337,7 +244,8 @@ impl Surface for Vault {
 
     async fn respond(&self, peer: &Peer, request: Request<Incoming>) -> Response<Payload> {
         let (parts, body) = request.into_parts();
-        let is_restore = parts.uri.path().trim_matches('/') == "secrets/restore";
+        let path = parts.uri.path().trim_matches('/');
+        let is_restore = matches!(path, "keys/restore" | "secrets/restore");
         let bytes_max = if is_restore { BACKUP_BYTES_MAX } else { BODY_BYTES_MAX };
         self.answer(*peer, &parts, read_body(body, bytes_max)).await
     }

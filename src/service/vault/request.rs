@@ -1,6 +1,7 @@
 //! Parsing and checking of request bodies.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::base::clock::UnixSeconds;
 use crate::base::secret::{Redacted, SecretText};
@@ -14,7 +15,8 @@ pub(super) const BODY_BYTES_MAX: usize = 6 * SECRET_BYTES_MAX + 32 * 1024;
 /// Limit on the characters of a content type (Azure, "About Azure Key Vault secrets").
 const CONTENT_TYPE_CHARS_MAX: usize = 255;
 
-/// Limits on tags: 15 tags of 256 characters each (Azure, "About Azure Key Vault secrets", secret tags).
+/// Limits on tags: 15 tags of 256 characters each (Azure, "About Azure Key Vault secrets", secret tags, and
+/// "About keys", key tags).
 const TAGS_MAX: usize = 15;
 const TAG_CHARS_MAX: usize = 256;
 
@@ -40,15 +42,22 @@ pub(super) enum BodyRefused {
 
 /// A requested new version of a secret.
 #[derive(Debug)]
-pub(super) struct NewVersion {
+pub(super) struct NewSecret {
     pub(super) value: Redacted,
+    pub(super) content_type: Option<String>,
     pub(super) properties: Properties,
 }
 
-/// Requested properties of a version. Properties that are `None` stay unchanged.
+/// A requested change of a version of a secret.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Properties {
+pub(super) struct SecretChange {
     pub(super) content_type: Option<String>,
+    pub(super) properties: Properties,
+}
+
+/// Requested properties of a version of a secret or key. Properties that are `None` stay unchanged.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Properties {
     pub(super) tags: Option<Tags>,
     pub(super) enabled: Option<bool>,
     pub(super) not_before: Option<UnixSeconds>,
@@ -64,59 +73,77 @@ struct Body {
     attributes: Option<Attributes>,
 }
 
-#[derive(Default, Deserialize)]
-struct Attributes {
+/// The `attributes` of a body.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Attributes {
     enabled: Option<bool>,
     nbf: Option<UnixSeconds>,
     exp: Option<UnixSeconds>,
+    /// Set for a key whose private part may leave the vault, which is not possible here.
+    pub(super) exportable: Option<bool>,
 }
 
-impl NewVersion {
+impl NewSecret {
     /// Parses the body of a PUT.
     pub(super) fn parse(json: &[u8]) -> Result<Self, BodyRefused> {
-        let mut body = Body::parse(json)?;
+        let mut body: Body = parse(json)?;
         let value = body.value.take().ok_or(BodyRefused::ValueMissing)?.0;
         if value.expose().len() > SECRET_BYTES_MAX {
             return Err(BodyRefused::ValueTooLong);
         }
-        Ok(Self { value, properties: body.properties()? })
+        let SecretChange { content_type, properties } = body.change()?;
+        Ok(Self { value, content_type, properties })
     }
 }
 
-impl Properties {
+impl SecretChange {
     /// Parses the body of a PATCH.
     pub(super) fn parse(json: &[u8]) -> Result<Self, BodyRefused> {
-        Body::parse(json)?.properties()
+        parse::<Body>(json)?.change()
     }
 }
 
 impl Body {
-    fn parse(json: &[u8]) -> Result<Self, BodyRefused> {
-        // A derived deserializer would also accept an array of the fields in order.
-        let is_object = json.trim_ascii_start().first() == Some(&b'{');
-        let body = is_object.then(|| serde_json::from_slice(json).ok()).flatten();
-        body.ok_or(BodyRefused::Malformed)
-    }
-
-    fn properties(self) -> Result<Properties, BodyRefused> {
-        let Attributes { enabled, nbf, exp } = self.attributes.unwrap_or_default();
-        let is_long = |text: &str, max| text.chars().count() > max;
+    fn change(self) -> Result<SecretChange, BodyRefused> {
         if self.content_type.as_deref().is_some_and(|text| is_long(text, CONTENT_TYPE_CHARS_MAX)) {
             return Err(BodyRefused::ContentType);
         }
+        let properties = Properties::new(self.tags, self.attributes)?;
+        Ok(SecretChange { content_type: self.content_type, properties })
+    }
+}
+
+impl Properties {
+    /// Checks the tags and attributes of a body.
+    pub(super) fn new(
+        tags: Option<Tags>,
+        attributes: Option<Attributes>,
+    ) -> Result<Self, BodyRefused> {
+        let Attributes { enabled, nbf, exp, .. } = attributes.unwrap_or_default();
         let long_tag = |tags: &Tags| {
             tags.iter()
                 .any(|(name, value)| is_long(name, TAG_CHARS_MAX) || is_long(value, TAG_CHARS_MAX))
         };
-        if self.tags.as_ref().is_some_and(|tags| tags.len() > TAGS_MAX || long_tag(tags)) {
+        if tags.as_ref().is_some_and(|tags| tags.len() > TAGS_MAX || long_tag(tags)) {
             return Err(BodyRefused::Tags);
         }
         if [nbf, exp].into_iter().flatten().any(|time| time > TIME_MAX) {
             return Err(BodyRefused::Time);
         }
-        let (content_type, tags) = (self.content_type, self.tags);
-        Ok(Properties { content_type, tags, enabled, not_before: nbf, expires: exp })
+        Ok(Self { tags, enabled, not_before: nbf, expires: exp })
     }
+}
+
+fn is_long(text: &str, chars_max: usize) -> bool {
+    text.chars().count() > chars_max
+}
+
+/// Parses a body, which is a JSON object.
+pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, BodyRefused> {
+    // A derived deserializer would also accept an array of the fields in order.
+    let is_object = json.trim_ascii_start().first() == Some(&b'{');
+    let body = is_object.then(|| serde_json::from_slice(json).ok()).flatten();
+    body.ok_or(BodyRefused::Malformed)
 }
 
 #[cfg(test)]
@@ -125,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn refusal(json: &str) -> Option<BodyRefused> {
-        NewVersion::parse(json.as_bytes()).err()
+        NewSecret::parse(json.as_bytes()).err()
     }
 
     #[test]
@@ -169,8 +196,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_the_reader_panic(bytes: Vec<u8>, shaped in "[{}\\[\\]\",:a-z0-9]{0,40}") {
-            let _ = NewVersion::parse(&bytes);
-            let _ = Properties::parse(shaped.as_bytes());
+            let _ = NewSecret::parse(&bytes);
+            let _ = SecretChange::parse(shaped.as_bytes());
         }
     }
 }

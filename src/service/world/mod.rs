@@ -16,13 +16,15 @@ mod address;
 mod audiences;
 mod identity;
 mod names;
+mod period;
 mod resources;
 
 pub use address::{Address, AddressError};
 pub use identity::{
     Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, SelectError, Selector, Vm,
 };
-pub use names::{is_secret_name, is_vault_name};
+pub use names::{is_object_name, is_vault_name};
+pub use period::{ParsePeriodError, Period};
 pub use resources::{Known, ResourceIndex, Resources};
 
 #[cfg(test)]

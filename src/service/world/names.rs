@@ -1,4 +1,4 @@
-//! Valid names of key vaults and secrets (Azure naming rules, `Microsoft.KeyVault`).
+//! Valid names of key vaults, secrets and keys (Azure naming rules, `Microsoft.KeyVault`).
 
 /// Returns true if the name is valid for a key vault: 3 to 24 letters, digits and hyphens. A letter comes
 /// first, no hyphen comes last, and no two hyphens are adjacent. The name is also a label of the vault's host
@@ -12,8 +12,8 @@ pub fn is_vault_name(text: &str) -> bool {
         && !text.contains("--")
 }
 
-/// Returns true if the name is valid for a secret: 1 to 127 letters, digits and hyphens.
-pub fn is_secret_name(text: &str) -> bool {
+/// Returns true if the name is valid for a secret or a key: 1 to 127 letters, digits and hyphens.
+pub fn is_object_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (1..=127).contains(&text.len()) && text.bytes().all(allowed)
 }
@@ -35,10 +35,10 @@ mod tests {
     #[test]
     fn secret_names_are_letters_digits_and_hyphens() {
         for name in ["a", "-", "0", "Db-Password-1", &"a".repeat(127)] {
-            assert!(is_secret_name(name), "{name}");
+            assert!(is_object_name(name), "{name}");
         }
         for name in ["", "a_b", "a.b", "a b", "a/b", "%41", "\u{e4}", &"a".repeat(128)] {
-            assert!(!is_secret_name(name), "{name}");
+            assert!(!is_object_name(name), "{name}");
         }
     }
 }

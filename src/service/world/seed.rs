@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::address::Address;
 use super::federation::FederatedCredential;
 use super::record::{
-    Assignment, Record, ResourceGroup, SecretVersion, StoredSecret, Subscription, Tags, Tenant,
-    UserAssigned, Vault, VirtualMachine,
+    Assignment, Record, ResourceGroup, SecretContent, SecretVersion, StoredSecret, Subscription,
+    Tags, Tenant, UserAssigned, Vault, VirtualMachine,
 };
 use super::resources::RESOURCE_LEN_MAX;
 use super::vault::{VaultSettings, vault_address};
@@ -242,8 +242,7 @@ impl SeedBuilder {
             vault,
             name,
             version: uuid::Uuid::from_bytes(version).simple().to_string(),
-            value: StoredSecret(value),
-            content_type: None,
+            content: SecretContent { value: StoredSecret(value), content_type: None },
             tags: Tags::new(),
             enabled: true,
             not_before: None,

@@ -151,7 +151,7 @@ fn a_secret_of_the_file_has_one_version_that_is_always_the_same() {
     });
     let version = version.unwrap();
     assert_eq!((version.vault.name(), &*version.name), ("Vault", "Pass"));
-    assert_eq!(version.value.0.expose(), b"x");
+    assert_eq!(version.content.value.0.expose(), b"x");
     assert_eq!(version.version.len(), 32);
     assert!(version.version.bytes().all(|byte| byte.is_ascii_hexdigit()));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::ids::ArmId;
-use crate::service::world::record::SecretVersion;
+use crate::service::world::record::{SecretContent, SecretVersion};
 use crate::service::world::vault::vault_address;
 
 const DAY: u64 = 24 * 60 * 60;
@@ -27,8 +27,10 @@ fn vault_with_secret(world: &World, name: &str, properties: &Value) -> String {
         vault: path.parse().unwrap(),
         name: "Password".to_owned(),
         version: "0".repeat(32),
-        value: serde_json::from_value(json!("eA==")).unwrap(),
-        content_type: None,
+        content: SecretContent {
+            value: serde_json::from_value(json!("eA==")).unwrap(),
+            content_type: None,
+        },
         tags: Tags::new(),
         enabled: true,
         not_before: None,

@@ -307,7 +307,7 @@ fn other_methods_are_refused_and_nothing_is_shared_across_origins() {
         assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
     }
     assert_eq!(world.ask("POST", "/secrets/a", "").headers["allow"], "GET, PUT, PATCH, DELETE");
-    assert_eq!(world.get("/keys/a").status, 404);
+    assert_eq!(world.get("/certificates/a").status, 404);
 }
 
 #[test]

@@ -3,6 +3,10 @@
 mod access;
 mod backup;
 mod connection;
+mod key_roles;
+mod key_rotation;
+mod key_use;
+mod keys;
 mod lifecycle;
 mod model;
 mod waiting;
@@ -27,6 +31,7 @@ use crate::base::ids::{ClientId, PrincipalId, RoleAssignmentId};
 use crate::service::directory::tests::{NOW, open};
 use crate::service::token::{ClientProof, Issuer, Subject, TokenSource as _};
 use crate::service::world::file;
+use crate::service::world::record;
 use crate::service::world::record::{Change, Key, Record, RoleAssignment};
 use crate::service::world::roles::by_name;
 use crate::service::world::vault::{VaultSettings, vault_address};
@@ -184,6 +189,19 @@ impl World {
 
     fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "")
+    }
+
+    /// Creates the demo world with an officer who may also do everything with keys.
+    fn with_keys() -> Self {
+        let world = Self::new();
+        world.grant(OFFICER, "Key Vault Crypto Officer", VAULT);
+        world
+    }
+
+    fn create(&self, name: &str, body: &str) -> Answer {
+        let created = self.ask("POST", &format!("/keys/{name}/create"), body);
+        assert_eq!(created.status, 200, "{body}: {}", created.text);
+        created
     }
 
     fn set(&self, name: &str, value: &str) -> Answer {

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use crate::base::ids::ArmId;
 use crate::base::secret::SecretText;
 use crate::service::world::vault::{RETENTION_DAYS, VaultSettings};
-use crate::service::world::{is_secret_name, is_vault_name};
+use crate::service::world::{is_object_name, is_vault_name};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +76,7 @@ impl Reader<'_> {
     pub(super) fn secret(&mut self, entry: &Spanned<SecretEntry>) {
         let (span, entry) = (entry.span(), entry.get_ref());
         let name = entry.name.get_ref();
-        if !is_secret_name(name) {
+        if !is_object_name(name) {
             let what = format!(
                 "`{name}` is not a name of a secret; use 1 to 127 letters, digits and hyphens"
             );

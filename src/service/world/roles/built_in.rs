@@ -175,6 +175,56 @@ const BUILT_INS: &[RoleDefinition] = &[
         },
     ),
     role(
+        uuid!("14b46e9e-c2b7-41b4-b07b-48a6ebf60603"),
+        "Key Vault Crypto Officer",
+        "Perform any action on the keys of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+        Permissions {
+            actions: VAULT_READ,
+            data_actions: &[
+                "Microsoft.KeyVault/vaults/keys/*",
+                "Microsoft.KeyVault/vaults/keyrotationpolicies/*",
+            ],
+            ..NONE
+        },
+    ),
+    role(
+        uuid!("12338af0-0e69-4776-bea7-57ae8d297424"),
+        "Key Vault Crypto User",
+        "Perform cryptographic operations using keys. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+        Permissions {
+            data_actions: &[
+                "Microsoft.KeyVault/vaults/keys/read",
+                "Microsoft.KeyVault/vaults/keys/update/action",
+                "Microsoft.KeyVault/vaults/keys/backup/action",
+                "Microsoft.KeyVault/vaults/keys/encrypt/action",
+                "Microsoft.KeyVault/vaults/keys/decrypt/action",
+                "Microsoft.KeyVault/vaults/keys/wrap/action",
+                "Microsoft.KeyVault/vaults/keys/unwrap/action",
+                "Microsoft.KeyVault/vaults/keys/sign/action",
+                "Microsoft.KeyVault/vaults/keys/verify/action",
+            ],
+            ..NONE
+        },
+    ),
+    role(
+        uuid!("e147488a-f6f5-4113-8e2d-b22465e65bf6"),
+        "Key Vault Crypto Service Encryption User",
+        "Read metadata of keys and perform wrap/unwrap operations. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+        Permissions {
+            actions: &[
+                "Microsoft.EventGrid/eventSubscriptions/write",
+                "Microsoft.EventGrid/eventSubscriptions/read",
+                "Microsoft.EventGrid/eventSubscriptions/delete",
+            ],
+            data_actions: &[
+                "Microsoft.KeyVault/vaults/keys/read",
+                "Microsoft.KeyVault/vaults/keys/wrap/action",
+                "Microsoft.KeyVault/vaults/keys/unwrap/action",
+            ],
+            ..NONE
+        },
+    ),
+    role(
         uuid!("21090545-7ca7-4776-b22c-e363652d74d2"),
         "Key Vault Reader",
         "Read metadata of key vaults and its certificates, keys, and secrets. Cannot read sensitive values such as secret contents or key material. Only works for key vaults that use the 'Azure role-based access control' permission model.",

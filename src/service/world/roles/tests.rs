@@ -23,6 +23,12 @@ const READ_IDENTITY: Action<'_> =
     Action::ControlPlane("Microsoft.ManagedIdentity/userAssignedIdentities/read");
 const WRITE_IDENTITY: Action<'_> =
     Action::ControlPlane("Microsoft.ManagedIdentity/userAssignedIdentities/write");
+const READ_KEY: Action<'_> = Action::DataPlane("Microsoft.KeyVault/vaults/keys/read");
+const SIGN: Action<'_> = Action::DataPlane("Microsoft.KeyVault/vaults/keys/sign/action");
+const WRAP_KEY: Action<'_> = Action::DataPlane("Microsoft.KeyVault/vaults/keys/wrap/action");
+const CREATE_KEY: Action<'_> = Action::DataPlane("Microsoft.KeyVault/vaults/keys/create/action");
+const SET_POLICY: Action<'_> =
+    Action::DataPlane("Microsoft.KeyVault/vaults/keyrotationpolicies/write");
 const READ_BLOB: Action<'_> =
     Action::DataPlane("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read");
 const WRITE_BLOB: Action<'_> =
@@ -82,6 +88,21 @@ fn each_role_allows_what_azure_says_and_no_more() {
         ("Key Vault Administrator", &[GET_SECRET, SET_SECRET, READ_METADATA], &[ASSIGN_ROLE]),
         ("Key Vault Secrets Officer", &[GET_SECRET, SET_SECRET, READ_METADATA], &[WRITE_VM]),
         ("Key Vault Secrets User", &[GET_SECRET, READ_METADATA], &[SET_SECRET, READ_VAULT]),
+        (
+            "Key Vault Crypto Officer",
+            &[READ_KEY, SIGN, WRAP_KEY, CREATE_KEY, SET_POLICY, READ_VAULT],
+            &[GET_SECRET, ASSIGN_ROLE],
+        ),
+        (
+            "Key Vault Crypto User",
+            &[READ_KEY, SIGN, WRAP_KEY],
+            &[CREATE_KEY, SET_POLICY, GET_SECRET, READ_VAULT],
+        ),
+        (
+            "Key Vault Crypto Service Encryption User",
+            &[READ_KEY, WRAP_KEY],
+            &[SIGN, CREATE_KEY, SET_POLICY],
+        ),
         ("Key Vault Reader", &[READ_METADATA, READ_VAULT], &[GET_SECRET, SET_SECRET]),
         ("Key Vault Contributor", &[READ_VAULT], &[GET_SECRET, READ_METADATA, ASSIGN_ROLE]),
         ("Storage Blob Data Reader", &[READ_BLOB], &[WRITE_BLOB, GET_SECRET]),
@@ -142,6 +163,15 @@ fn a_grant_on_one_secret_opens_that_secret_only() {
     assert_eq!(check(&grants, GET_SECRET, &format!("{VAULT}/secrets/S")), Some(0));
     assert_eq!(check(&grants, GET_SECRET, &format!("{VAULT}/secrets/s2")), None);
     assert_eq!(check(&grants, GET_SECRET, VAULT), None);
+}
+
+#[test]
+fn a_grant_on_one_key_opens_that_key_only() {
+    let grants = [held("Key Vault Crypto User", &format!("{VAULT}/keys/k"))];
+    assert_eq!(check(&grants, SIGN, &format!("{VAULT}/keys/K")), Some(0));
+    assert_eq!(check(&grants, SIGN, &format!("{VAULT}/keys/k2")), None);
+    assert_eq!(check(&grants, READ_KEY, &format!("{VAULT}/secrets/k")), None);
+    assert_eq!(check(&grants, READ_KEY, VAULT), None);
 }
 
 #[test]

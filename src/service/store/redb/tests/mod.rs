@@ -12,7 +12,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::files::GroupRead;
 use crate::base::secret::Redacted;
-use crate::service::world::record::{ResourceGroup, SecretVersion, StoredSecret, Tags};
+use crate::service::world::record::{
+    ResourceGroup, SecretContent, SecretVersion, StoredSecret, Tags,
+};
 
 const GROUPS: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups";
 
@@ -28,8 +30,10 @@ fn secret(value: &[u8]) -> Record {
         vault: format!("{GROUPS}/rg/providers/Microsoft.KeyVault/vaults/v").parse().unwrap(),
         name: "password".to_owned(),
         version: "0123456789abcdef0123456789abcdef".to_owned(),
-        value: StoredSecret(Redacted::new(value.to_vec())),
-        content_type: None,
+        content: SecretContent {
+            value: StoredSecret(Redacted::new(value.to_vec())),
+            content_type: None,
+        },
         tags: Tags::new(),
         enabled: true,
         not_before: None,
@@ -102,7 +106,7 @@ fn a_file_of_another_format_is_refused() {
         transaction.open_table(META).unwrap().insert(META_FORMAT, Format::CURRENT.0 + 1).unwrap();
     });
     let text = error(folder.path());
-    assert!(text.contains("was written by format 3; this build reads formats up to 2"), "{text}");
+    assert!(text.contains("was written by format 4; this build reads formats up to 3"), "{text}");
 }
 
 #[test]
@@ -292,7 +296,7 @@ fn the_description_has_an_example_of_each_kind_that_is_stored_so() {
         kinds.insert(key.split_once(' ').unwrap().0);
         records.push(record);
     }
-    assert_eq!(kinds.len(), 15, "{kinds:?}");
+    assert_eq!(kinds.len(), 17, "{kinds:?}");
     let folder = stored(&records);
     assert_eq!(
         all(&RedbStore::open(folder.path(), FolderOptions::default()).unwrap()).unwrap().1,

@@ -3,7 +3,9 @@
 //! Tokens are not stored. A record holds the given properties of its item, and nothing that can be derived
 //! from other records. `docs/STORE-FORMAT.md` describes the records in a file.
 
-use std::collections::BTreeMap;
+mod fields;
+mod vaults;
+
 use std::fmt;
 use std::net::IpAddr;
 
@@ -12,18 +14,18 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::federation::FederatedCredential;
 use super::roles::{Grant, Scope};
-use super::vault::VaultSettings;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
     VmId,
 };
-use crate::base::secret;
-use crate::base::secret::Redacted;
 use crate::base::synthetic::IdentityIds;
 
-/// Names and values that a user attaches to a resource.
-pub type Tags = BTreeMap<String, String>;
+pub use fields::{StoredSecret, Tags};
+pub use vaults::{
+    Curve, DeletedObject, DeletedVault, KeyContent, KeyOperation, KeyVersion, ObjectVersion,
+    PublicKey, RotationPolicy, SecretContent, SecretVersion, Trigger, Vault,
+};
 
 /// One item of the world.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +60,11 @@ pub enum Record {
     /// One version of a secret.
     SecretVersion(SecretVersion),
     /// A secret that was deleted and can still be recovered.
-    DeletedSecret(DeletedSecret),
+    DeletedSecret(DeletedObject),
+    /// One version of a key in a vault.
+    KeyVersion(KeyVersion),
+    /// A key of a vault that was deleted and can still be recovered.
+    DeletedKey(DeletedObject),
 }
 
 /// A directory tenant.
@@ -229,11 +235,6 @@ pub struct Credential {
     pub not_after: UnixSeconds,
 }
 
-/// A secret inside a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct StoredSecret(#[serde(with = "secret::stored")] pub Redacted);
-
 /// A key that signs tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSigningKey {
@@ -257,86 +258,6 @@ pub struct StoredSigningKey {
     /// a key from an older build, which may have signed tokens of any lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_lifetime_seconds: Option<u64>,
-}
-
-/// A key vault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vault {
-    /// Its resource id. The name is unique among all vaults.
-    pub id: ArmId,
-    /// The region that it was created in.
-    pub location: String,
-    /// Its tags.
-    #[serde(default, skip_serializing_if = "Tags::is_empty")]
-    pub tags: Tags,
-    /// Settings by its owner.
-    #[serde(default, skip_serializing_if = "VaultSettings::is_default")]
-    pub settings: VaultSettings,
-}
-
-/// A key vault that was deleted and can still be recovered. Its secrets stay stored until it is purged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeletedVault {
-    /// The vault before its deletion.
-    pub vault: Vault,
-    /// Time of deletion.
-    pub deleted: UnixSeconds,
-    /// Time of the planned purge.
-    pub scheduled_purge: UnixSeconds,
-}
-
-impl DeletedVault {
-    /// Returns the vault as deleted at `now`.
-    pub fn of(vault: &Vault, now: UnixSeconds) -> Self {
-        let scheduled_purge = now + vault.settings.retention();
-        Self { vault: vault.clone(), deleted: now, scheduled_purge }
-    }
-}
-
-/// One version of a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretVersion {
-    /// The vault.
-    pub vault: ArmId,
-    /// The secret's name.
-    pub name: String,
-    /// 32 hexadecimal digits.
-    pub version: String,
-    /// The value, UTF-8.
-    pub value: StoredSecret,
-    /// Type of the value, if one was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<String>,
-    /// Its tags.
-    #[serde(default, skip_serializing_if = "Tags::is_empty")]
-    pub tags: Tags,
-    /// True if it may be read.
-    pub enabled: bool,
-    /// Start of its intended use. A note only: it does not prevent reading.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<UnixSeconds>,
-    /// End of its intended use. A note only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<UnixSeconds>,
-    /// Creation time.
-    pub created: UnixSeconds,
-    /// Time of the last change of its attributes.
-    pub updated: UnixSeconds,
-    /// Order of the versions of one secret that were set within the same second.
-    pub ordinal: u64,
-}
-
-/// A secret that was deleted and can still be recovered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeletedSecret {
-    /// The vault.
-    pub vault: ArmId,
-    /// The secret's name.
-    pub name: String,
-    /// Time of deletion.
-    pub deleted: UnixSeconds,
-    /// Time of the planned purge.
-    pub scheduled_purge: UnixSeconds,
 }
 
 /// Key of one record.
@@ -372,6 +293,10 @@ pub enum Key {
     SecretVersion(ArmId, String, String),
     /// A deleted secret: vault, name.
     DeletedSecret(ArmId, String),
+    /// A version of a key in a vault: vault, name, version.
+    KeyVersion(ArmId, String, String),
+    /// A deleted key of a vault: vault, name.
+    DeletedKey(ArmId, String),
 }
 
 impl fmt::Display for Key {
@@ -396,6 +321,12 @@ impl fmt::Display for Key {
             }
             Self::DeletedSecret(vault, name) => {
                 write!(f, "deletedSecret {} {}", vault.to_key(), name.to_lowercase())
+            }
+            Self::KeyVersion(vault, name, version) => {
+                write!(f, "keyVersion {} {} {version}", vault.to_key(), name.to_lowercase())
+            }
+            Self::DeletedKey(vault, name) => {
+                write!(f, "deletedKey {} {}", vault.to_key(), name.to_lowercase())
             }
         }
     }
@@ -426,6 +357,10 @@ impl Record {
             Self::DeletedSecret(secret) => {
                 Key::DeletedSecret(secret.vault.clone(), secret.name.clone())
             }
+            Self::KeyVersion(key) => {
+                Key::KeyVersion(key.vault.clone(), key.name.clone(), key.version.clone())
+            }
+            Self::DeletedKey(key) => Key::DeletedKey(key.vault.clone(), key.name.clone()),
         }
     }
 }
