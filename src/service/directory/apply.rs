@@ -28,7 +28,6 @@ impl State {
         for record in records {
             if let Record::Audience(name) = &record {
                 resources.add(name);
-                continue;
             }
             state.check(&record)?;
             state.apply(Change::Put(record), when);
@@ -78,8 +77,10 @@ impl State {
             Record::Subscription(own) => {
                 self.subscriptions.insert(own.id, Arc::new(own));
             }
-            // The list of resources is fixed when the world is opened.
-            Record::Audience(_) => {}
+            // The list of resources itself is fixed when the world is opened.
+            Record::Audience(name) => {
+                self.audiences.insert(name);
+            }
             Record::Application(application) => self.put_application(application),
             Record::ResourceGroup(group) => {
                 self.groups.insert(group.id.clone(), Arc::new(group));
@@ -117,7 +118,9 @@ impl State {
             Key::Subscription(id) => {
                 self.subscriptions.remove(id);
             }
-            Key::Audience(_) => {}
+            Key::Audience(name) => {
+                self.audiences.remove(name);
+            }
             Key::Application(id) => {
                 if let Some(principal) = self.clients.remove(id) {
                     self.principals.remove(&principal);
@@ -229,6 +232,11 @@ impl State {
         let gone = gone.filter(|held| vm.holding_of(&held.identity).is_none());
         ended.extend(gone.cloned().map(Ended::Holding));
         let slot = self.slot_for(before, address, &vm, when);
+        if vm.record.listener.is_some() {
+            self.own_listeners.insert(id.clone());
+        } else {
+            self.own_listeners.remove(&id);
+        }
         self.vms.insert(id, VmEntry { vm, slot });
         Some(ended)
     }
@@ -292,6 +300,7 @@ impl State {
 
     fn remove_vm(&mut self, id: &ArmId, when: ChangeTime) -> Vec<Ended> {
         let Some(entry) = self.vms.remove(id) else { return Vec::new() };
+        self.own_listeners.remove(id);
         entry.slot.publish(None, when);
         self.give_up(entry.vm.record.address, &entry.slot);
         let own = entry.vm.system_assigned().map(|own| self.end(own, when));
@@ -417,7 +426,7 @@ impl State {
 }
 
 /// Returns the load order of a record: records are loaded after those that they name.
-const fn rank(record: &Record) -> u8 {
+pub(super) const fn rank(record: &Record) -> u8 {
     match record {
         Record::Tenant(_) => 0,
         Record::Subscription(_) => 1,

@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod events;
 mod extension;
+mod gateway;
 mod instance;
 mod query;
 mod token;
@@ -17,4 +18,5 @@ mod versions;
 
 pub use endpoint::Imds;
 pub(crate) use extension::Extension;
+pub(crate) use gateway::GatewayNotice;
 pub use query::{Query, QueryError};
