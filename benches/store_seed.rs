@@ -94,6 +94,7 @@ fn seed(world: &Synthetic) -> anyhow::Result<Vec<Change>> {
             location: "westeurope".to_owned(),
             tags: Tags::new(),
             address: Some(std::net::IpAddr::V4(world.address(vm)).into()),
+            listener: None,
             system_assigned: Some(world.system_assigned(vm)),
             user_assigned,
             properties: serde_json::Map::new(),

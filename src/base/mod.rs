@@ -8,6 +8,7 @@ pub mod clock;
 pub(crate) mod files;
 pub mod http;
 pub mod ids;
+pub(crate) mod network;
 pub(crate) mod printable;
 pub(crate) mod process;
 pub mod secret;

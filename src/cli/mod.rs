@@ -9,6 +9,8 @@
 mod compare;
 mod control;
 mod doctor;
+mod environment;
+mod exec;
 mod exit;
 mod explain;
 mod gate;
@@ -18,6 +20,7 @@ mod plan;
 mod progress;
 mod report;
 mod run;
+mod running;
 mod secret_files;
 mod serve;
 mod signals;
@@ -26,6 +29,8 @@ mod store;
 mod target;
 mod terminal;
 mod value_enums;
+mod welcome;
+mod world;
 
 use std::ffi::OsString;
 
@@ -71,13 +76,17 @@ enum Command {
     #[command(flatten)]
     Control(Box<control::Control>),
     Doctor(doctor::DoctorArgs),
+    Env(environment::EnvArgs),
+    Exec(Box<exec::ExecArgs>),
     Gate(Box<gate::GateArgs>),
+    Health(running::health::HealthArgs),
     Merge(merge::MergeArgs),
     Plan(Box<plan::PlanArgs>),
     Report(report::ReportArgs),
     Run(Box<run::RunArgs>),
     Serve(Box<serve::ServeArgs>),
     Store(store::StoreArgs),
+    World(world::WorldArgs),
 }
 
 /// The shells that completions are made for.
@@ -93,6 +102,9 @@ enum Shell {
 /// Diagnostics go to standard error, results to standard output.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
+    if args.len() < 2 {
+        return welcome::main();
+    }
     let sources = match Sources::read(command(), &args) {
         Ok(sources) => sources,
         Err(error) => return refuse(&error),
@@ -116,7 +128,10 @@ fn run_command(matches: &ArgMatches, given: &[OsString]) -> Exit {
         Ok(Command::Compare(args)) => compare::main(&args),
         Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Doctor(args)) => doctor::main(&args),
+        Ok(Command::Env(args)) => environment::main(&args),
+        Ok(Command::Exec(args)) => exec::main(&args),
         Ok(Command::Gate(args)) => gate::main(&args),
+        Ok(Command::Health(args)) => running::health::main(&args),
         Ok(Command::Merge(args)) => merge::main(&args),
         Ok(Command::Plan(args)) => plan::main(&args),
         Ok(Command::Report(args)) => report::main(&args),
@@ -127,6 +142,7 @@ fn run_command(matches: &ArgMatches, given: &[OsString]) -> Exit {
             _ => serve::main(&args),
         },
         Ok(Command::Store(args)) => store::main(&args),
+        Ok(Command::World(args)) => world::main(&args),
         Err(error) => explain(error, None, given),
     }
 }

@@ -8,6 +8,8 @@ pub(crate) const MAY_NAME: &[(&str, &str)] = &[
     // Of the command line, only the commands that start or maintain a server know the service.
     ("cli::serve", "cli service base"),
     ("cli::store", "cli service base"),
+    // Worlds in files are read and checked without a server.
+    ("cli::world", "cli service base"),
     // The client commands know addresses and built-in roles. Their tests verify what they sign in with.
     ("cli::control::tests", "cli service::token base"),
     ("cli::control", "cli service::world base"),
@@ -55,7 +57,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         "http",
         "tls assertion",
         "x509 files synthetic",
-        "clock ids printable process secret sync toml_file",
+        "clock ids network printable process secret sync toml_file",
     ]),
 ];
 

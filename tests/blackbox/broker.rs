@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use mintbench::base::clock::Monotonic;
@@ -42,7 +42,7 @@ pub(crate) struct Broker {
     /// The value of `IDENTITY_HEADER`, if the broker printed one.
     pub(crate) identity_header: Option<String>,
     /// The folder of the process for temporary files, which a killed process leaves behind.
-    _temporary: TempDir,
+    pub(crate) temporary: TempDir,
 }
 
 impl Broker {
@@ -53,19 +53,12 @@ impl Broker {
 
     pub(crate) fn serve_with(flags: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = mintbench();
-        command.args([
-            "serve",
-            "--imds",
-            "127.0.0.1:0",
-            "--sts",
-            "127.0.0.1:0",
-            "--arm",
-            "127.0.0.1:0",
-            "--vault",
-            "127.0.0.1:0",
-            "--admin",
-            "127.0.0.1:0",
-        ]);
+        command.arg("serve");
+        for surface in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
+            if !flags.contains(&surface) {
+                command.args([surface, "127.0.0.1:0"]);
+            }
+        }
         let temporary = tempfile::tempdir().unwrap();
         command.args(flags).env("TMPDIR", temporary.path()).stdout(Stdio::piped());
         prepare(&mut command);
@@ -80,7 +73,7 @@ impl Broker {
                 _ => endpoints.extend([endpoint(&line)]),
             }
         }
-        Self { process, endpoints, admin_secret, identity_header, _temporary: temporary }
+        Self { process, endpoints, admin_secret, identity_header, temporary }
     }
 
     pub(crate) fn address(&self, surface: &str) -> SocketAddr {
@@ -112,14 +105,30 @@ impl Broker {
 
     /// Makes a change at the admin endpoint, with its secret.
     pub(crate) fn post_admin(&self, path: &str) -> Answer {
+        self.ask_admin("POST", path, "")
+    }
+
+    /// Sends a request to the admin endpoint, with its secret.
+    pub(crate) fn ask_admin(&self, method: &str, path: &str, body: &str) -> Answer {
         let secret = std::fs::read_to_string(&self.admin_secret).unwrap();
-        let secret = secret.trim();
+        let (secret, length) = (secret.trim(), body.len());
         let mut admin = self.connect("admin");
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {secret}\r\nContent-Length: 0\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {secret}\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         admin.send(head.as_bytes());
         admin.read().unwrap()
+    }
+
+    /// Runs a command of mintbench as the user of this broker, in an empty folder.
+    pub(crate) fn client(&self, args: &[&str]) -> Output {
+        let mut command = mintbench();
+        command.args(args).env("TMPDIR", self.temporary.path());
+        command.current_dir(self.temporary.path()).output().unwrap()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Returns the value of one metric.

@@ -64,6 +64,19 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_port_in_use_names_the_process_and_the_flag() {
+    let other = Broker::serve(&[]);
+    for (flag, surface) in [("--imds", "imds"), ("--sts", "sts"), ("--admin", "admin")] {
+        let taken = other.address(surface).to_string();
+        let error = refused(&["serve", flag, &taken]);
+        let holder = format!("stop it (mintbench, process {})", other.pid());
+        assert!(error.contains(&holder), "{error}");
+        assert!(error.contains(&format!("as in {flag} 127.0.0.1:0")), "{error}");
+    }
+}
+
+#[test]
 fn no_refusal_and_no_help_shows_what_a_url_may_hide() {
     for args in [
         &["run", "--target", "http://u:hush@127.0.0.1/"][..],
@@ -197,7 +210,7 @@ fn a_configuration_file_with_an_unknown_name_is_refused() {
         ("[serve]\nalgo = \"ES256\"\n", "[serve] has the key `algo`, which is not a flag"),
         (
             "[swerve]\n",
-            "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, doctor, gate, merge, plan, report, run, serve, store",
+            "[swerve] is not a command; use one of: completions, group, identity, role, secret, token, vault, vm, doctor, env, exec, gate, health, merge, plan, report, run, serve, store, world",
         ),
         ("serve = 1\n", ":1: serve: invalid type: integer `1`, expected a map"),
         ("[serve]\nalg = { x = 1 }\n", "the value of `alg` in [serve] is a table"),

@@ -5,6 +5,7 @@
 //! or to a key that everybody can read.
 
 mod limits;
+mod private;
 mod read;
 mod secret;
 mod write;
@@ -13,6 +14,7 @@ pub(crate) use limits::{
     CREDENTIAL_BYTES_MAX, REQUEST_BODY_BYTES_MAX, RESULT_BYTES_MAX, SERIES_BYTES_MAX,
     SETTINGS_BYTES_MAX, TRACE_BYTES_MAX, WORLD_BYTES_MAX,
 };
+pub(crate) use private::{Clients, private_folder, private_folders};
 pub(crate) use read::{ReadError, open, read, read_text};
 pub(crate) use secret::{
     GroupRead, SecretFileError, check_folder, check_secret, read_given_secret, read_secret,

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::base::network::{Holder, holder_of};
+
 /// Length of the queue of connections to accept. The kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
@@ -13,14 +15,29 @@ const BACKLOG: i32 = 4096;
 /// not count.
 const SEND_BYTES: usize = 32 * 1024;
 
+/// Machines that may reach a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// This machine and its local link.
+    Local,
+    /// Every machine with a route to this one.
+    Network,
+}
+
 /// Reason why a surface does not listen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BindError {
     /// Other machines could reach the address.
-    #[error(
-        "{0} can be reached from other machines, and whoever reaches it gets tokens; listen on 127.0.0.0/8, [::1] or 169.254.0.0/16"
-    )]
+    #[error("{0} can be reached from other machines")]
     Exposed(SocketAddr),
+    /// Another process has the port.
+    #[error("cannot listen on {addr}; another process does")]
+    InUse {
+        /// The requested address.
+        addr: SocketAddr,
+        /// The other process, if this user may see it.
+        holder: Option<Holder>,
+    },
     /// The system refuses.
     #[error("cannot listen on {addr}; {}", remedy(source.kind()))]
     System {
@@ -33,7 +50,6 @@ pub(crate) enum BindError {
 
 fn remedy(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::AddrInUse => "another process does; stop it, or take a free port with port 0",
         ErrorKind::AddrNotAvailable => {
             "this machine has no such address; add it, as in `ip addr add ADDRESS dev lo`"
         }
@@ -45,10 +61,10 @@ fn remedy(kind: ErrorKind) -> &'static str {
 /// Listens on `addr` with one exclusive socket.
 ///
 /// # Errors
-/// Returns an error when other machines could reach the address, when it is taken, or when the system
+/// Returns an error when machines beyond `reach` could reach the address, when it is taken, or when the system
 /// refuses.
-pub(crate) fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
-    listening(addr, Sharing::Exclusive)
+pub(crate) fn bind(addr: SocketAddr, reach: Reach) -> Result<TcpListener, BindError> {
+    listening(addr, reach, Sharing::Exclusive)
 }
 
 /// Listens on `addr` with `count` sockets (`SO_REUSEPORT`). The kernel spreads connections over them. No
@@ -56,13 +72,17 @@ pub(crate) fn bind(addr: SocketAddr) -> Result<TcpListener, BindError> {
 ///
 /// # Errors
 /// Returns the same errors as [`bind`].
-pub(crate) fn bind_group(addr: SocketAddr, count: usize) -> Result<Vec<TcpListener>, BindError> {
+pub(crate) fn bind_group(
+    addr: SocketAddr,
+    reach: Reach,
+    count: usize,
+) -> Result<Vec<TcpListener>, BindError> {
     // Sockets that share a port also admit any process of the same user. An exclusive socket first finds out
     // whether the port is taken. It also finds the number when any free port will do.
-    let alone = bind(addr)?;
+    let alone = bind(addr, reach)?;
     let bound = alone.local_addr().map_err(|source| BindError::System { addr, source })?;
     drop(alone);
-    (0..count).map(|_| listening(bound, Sharing::Group)).collect()
+    (0..count).map(|_| listening(bound, reach, Sharing::Group)).collect()
 }
 
 /// Listens at every IPv4 loopback address of this machine, on the port of `addr`. No other machine can reach
@@ -95,13 +115,16 @@ enum Sharing {
     Group,
 }
 
-fn listening(addr: SocketAddr, sharing: Sharing) -> Result<TcpListener, BindError> {
-    if !is_local(addr.ip()) {
+fn listening(addr: SocketAddr, reach: Reach, sharing: Sharing) -> Result<TcpListener, BindError> {
+    if reach == Reach::Local && !is_local(addr.ip()) {
         return Err(BindError::Exposed(addr));
     }
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP));
     let listener = socket.and_then(|socket| listen(socket, addr, sharing));
-    listener.map_err(|source| BindError::System { addr, source })
+    listener.map_err(|source| match source.kind() {
+        ErrorKind::AddrInUse => BindError::InUse { addr, holder: holder_of(addr) },
+        _ => BindError::System { addr, source },
+    })
 }
 
 fn listen(socket: Socket, addr: SocketAddr, sharing: Sharing) -> std::io::Result<TcpListener> {
@@ -135,9 +158,18 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         for address in [[127, 0, 0, 1], [127, 200, 3, 4]] {
             TcpStream::connect((Ipv4Addr::from(address), port)).unwrap();
-            let taken = bind((address, port).into());
-            assert!(matches!(taken, Err(BindError::System { .. })), "{address:?}");
+            let taken = bind((address, port).into(), Reach::Local);
+            assert!(matches!(taken, Err(BindError::InUse { .. })), "{address:?}");
         }
+    }
+
+    #[test]
+    fn other_machines_reach_a_listener_only_on_purpose() {
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let refused = bind(everywhere, Reach::Local);
+        assert!(matches!(refused, Err(BindError::Exposed(addr)) if addr == everywhere));
+        let listener = bind(everywhere, Reach::Network).unwrap();
+        assert!(listener.local_addr().unwrap().ip().is_unspecified());
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod surface;
 pub use connection::Transport;
 pub use limits::{ConnectionLimiter, ConnectionLimits};
 pub(crate) use limits::{Count, LEAVING_MAX, Tally};
-pub(crate) use listen::{BindError, bind, bind_all_loopback, bind_group};
+pub(crate) use listen::{BindError, Reach, bind, bind_all_loopback, bind_group};
 pub(crate) use message::{
     BodyError, Encoded, Host, HostRules, HostSyntax, RequestIds, bearer_token, json_error,
     json_reply, pairs, read_body, text_reply,

@@ -6,6 +6,7 @@ use crate::base::files::ReadError;
 use crate::base::process::MachineError;
 use crate::cli::terminal::PrintError;
 use crate::service::server::{CertificateError, DirectoryError, ServerError, TooManyConnections};
+use crate::service::world::archive::ArchiveError;
 use crate::service::world::file;
 use crate::service::world::seed::WorldError;
 
@@ -46,6 +47,8 @@ pub(super) enum ServeError {
     Stopped(PathBuf),
     #[error(transparent)]
     Synthetic(#[from] WorldError),
+    #[error(transparent)]
+    SeedWorld(#[from] ArchiveError),
     #[error(transparent)]
     WorldFile(#[from] file::WorldFileError),
 }

@@ -1,6 +1,5 @@
 //! Flags of `mintbench serve`.
 
-use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -8,6 +7,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
+use super::expose::Exposable;
 use crate::base::clock::Seconds;
 use crate::base::synthetic::Synthetic;
 use crate::cli::explain::TIME_ADVICE;
@@ -23,41 +23,21 @@ use crate::service::world::vault::VaultUriTemplate;
 /// `IDENTITY_HEADER` too. Ends on Ctrl-C or SIGTERM, after the requests in flight are answered.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Address of the identity endpoint (IMDS); port 0 takes a free one
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:8169",
-        env = "MINTBENCH_SERVE_IMDS"
-    )]
-    pub(super) imds: SocketAddr,
-    /// Address of the published keys and discovery documents
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:8170",
-        env = "MINTBENCH_SERVE_STS"
-    )]
-    pub(super) sts: SocketAddr,
-    /// Address of the control plane (Azure Resource Manager), http and https
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:8172",
-        env = "MINTBENCH_SERVE_ARM"
-    )]
-    pub(super) arm: SocketAddr,
+    /// Address of the identity endpoint (IMDS); port 0 takes a free one [default: 127.0.0.1:8169]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_IMDS")]
+    pub(super) imds: Option<SocketAddr>,
+    /// Address of the published keys and discovery documents [default: 127.0.0.1:8170]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_STS")]
+    pub(super) sts: Option<SocketAddr>,
+    /// Address of the control plane (Azure Resource Manager), http and https [default: 127.0.0.1:8172]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_ARM")]
+    pub(super) arm: Option<SocketAddr>,
     /// Authentication of callers of the control plane: bearer or off
     #[arg(long, value_name = "MODE", default_value = "bearer", value_parser = arm_auth, env = "MINTBENCH_SERVE_ARM_AUTH")]
     pub(super) arm_auth: ArmAuth,
-    /// Address of the key vaults, https only
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:8173",
-        env = "MINTBENCH_SERVE_VAULT"
-    )]
-    pub(super) vault: SocketAddr,
+    /// Address of the key vaults, https only [default: 127.0.0.1:8173]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VAULT")]
+    pub(super) vault: Option<SocketAddr>,
     /// URI of a vault, `{name}` in place of its name [default: a loopback address of its own for each vault]
     #[arg(long, value_name = "URI", env = "MINTBENCH_SERVE_VAULT_URI")]
     pub(super) vault_uri: Option<VaultUriTemplate>,
@@ -78,14 +58,19 @@ pub(crate) struct ServeArgs {
     /// Address of the endpoint of App Service and Functions, such as 127.0.0.1:8174 [default: none]
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_APP_SERVICE")]
     pub(super) app_service: Option<SocketAddr>,
-    /// Address of /healthz, /readyz and /metrics
+    /// Address of /healthz, /readyz and /metrics [default: 127.0.0.1:8171]
+    #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_ADMIN")]
+    pub(super) admin: Option<SocketAddr>,
+    /// Let other machines reach these endpoints, or all; those without an address flag then listen on 0.0.0.0 in place of 127.0.0.1
     #[arg(
         long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:8171",
-        env = "MINTBENCH_SERVE_ADMIN"
+        value_name = "ENDPOINT,...",
+        num_args = 0..=1,
+        default_missing_value = "all",
+        value_delimiter = ',',
+        env = "MINTBENCH_SERVE_EXPOSE"
     )]
-    pub(super) admin: SocketAddr,
+    pub(super) expose: Vec<Exposable>,
     /// Maximum number of connections of all endpoints except the admin endpoint [default: the file descriptors of the process, less those it needs]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS")]
     pub(super) max_connections: Option<NonZeroUsize>,
@@ -111,6 +96,8 @@ pub(crate) struct ServeArgs {
     pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     pub(super) secret_files: SecretFiles,
+    #[command(flatten)]
+    pub(super) tests: TestTools,
     /// Further host name of this server, besides addresses and localhost, for the `Host` header and the
     /// server certificate; may be repeated
     #[arg(
@@ -169,6 +156,9 @@ pub(crate) struct ServeArgs {
     /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     pub(super) world: Option<PathBuf>,
+    /// World that `mintbench world export` wrote, or a world file; used at the first start only
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_SEED_WORLD")]
+    pub(super) seed_world: Option<PathBuf>,
     /// Synthetic world for load tests: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
     #[arg(long, value_name = "SHAPE", env = "MINTBENCH_SERVE_SYNTHETIC")]
     pub(super) synthetic: Option<Synthetic>,
@@ -261,30 +251,44 @@ fn fraction(text: &str) -> Result<f64, String> {
 }
 
 impl ServeArgs {
-    /// Keeps one of `--world` and `--synthetic`: the one from the source with the higher priority. A flag wins
+    /// Keeps one of the flags that name a world: the one from the source with the higher priority. A flag wins
     /// over an environment variable, and a variable wins over the file.
     ///
     /// # Errors
-    /// Returns an error when both come from the same source.
+    /// Returns an error when two come from the same source.
     pub(crate) fn settle(&mut self, matches: &ArgMatches) -> Result<(), SettingsConflict> {
+        const UNSET: u8 = 3;
         let distance = |id| match matches.value_source(id) {
             Some(ValueSource::CommandLine) => 0,
             Some(ValueSource::EnvVariable) => 1,
             Some(_) => 2,
-            None => 3,
+            None => UNSET,
         };
-        let (world, synthetic) = (distance("world"), distance("synthetic"));
-        match world.cmp(&synthetic) {
-            Ordering::Less => self.synthetic = None,
-            Ordering::Greater => self.world = None,
-            Ordering::Equal if world < 3 => return Err(SettingsConflict),
-            Ordering::Equal => {}
+        let flags = ["world", "seed_world", "synthetic"];
+        let distances = flags.map(distance);
+        let nearest = distances.into_iter().min().unwrap_or(UNSET);
+        let near = flags.into_iter().zip(distances).filter(|(_, one)| *one == nearest);
+        let near: Vec<String> = near.map(|(id, _)| format!("--{}", id.replace('_', "-"))).collect();
+        if nearest < UNSET && near.len() > 1 {
+            return Err(SettingsConflict(near));
         }
+        let [world, seed_world, synthetic] = distances.map(|one| one == nearest);
+        self.world = self.world.take().filter(|_| world);
+        self.seed_world = self.seed_world.take().filter(|_| seed_world);
+        self.synthetic = self.synthetic.take().filter(|_| synthetic);
         Ok(())
     }
 }
 
-/// Error of two settings that exclude each other.
+/// What only a test may do.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct TestTools {
+    /// Let `POST /reset` of the admin endpoint put the world back to its state at this start
+    #[arg(long, env = "MINTBENCH_SERVE_TEST_TOOLS")]
+    pub(super) test_tools: bool,
+}
+
+/// Error of settings that exclude each other.
 #[derive(Debug, thiserror::Error)]
-#[error("--world and --synthetic each name a world; give one of them")]
-pub(crate) struct SettingsConflict;
+#[error("{} each name a world; give one of them", .0.join(" and "))]
+pub(crate) struct SettingsConflict(Vec<String>);

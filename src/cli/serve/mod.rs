@@ -1,7 +1,9 @@
 //! `mintbench serve`: starts every endpoint and prints its address.
 
 mod error;
+mod expose;
 mod flags;
+mod hints;
 mod stop;
 
 use std::num::NonZeroUsize;
@@ -16,12 +18,14 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::error::{LOG, ServeError};
+use self::expose::{Reached, banner, exposed, listen};
 use self::flags::IssuerKeys;
 pub(super) use self::flags::ServeArgs;
+use self::hints::to_paste;
 use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
-use super::terminal::{Log, PrintError, Stream, print};
+use super::terminal::{Log, PrintError, Stream, print, say};
 use crate::base::clock::{Clock, SystemClock, UnixSeconds};
 use crate::base::files;
 use crate::base::files::CREDENTIAL_BYTES_MAX;
@@ -29,13 +33,13 @@ use crate::base::process;
 use crate::base::secret::Redacted;
 use crate::service::server;
 use crate::service::server::{
-    ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, ConnectionOptions,
+    ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, Clients, ConnectionOptions,
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, FederationOptions,
     FolderOptions, ForeignKeys, MemoryStore, NewStore, RedbStore, RemoteSource, Server,
     ServerError, ServerOptions, SigningOptions, Store,
 };
-use crate::service::world::file;
 use crate::service::world::record::Record;
+use crate::service::world::{archive, file};
 
 /// Runs the command.
 pub(super) fn main(args: &ServeArgs) -> Exit {
@@ -74,7 +78,7 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let (store, new) = store(args)?;
     // A failed start leaves no files behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
-    let announced = |server| announce(&server).map(|()| server).map_err(ServeError::from);
+    let announced = |server| announce(&server, &options).map(|()| server).map_err(ServeError::from);
     let server = start(args, &options, store, &mut signals).and_then(announced);
     let server = server.inspect_err(undo)?;
     signals.wait();
@@ -165,18 +169,22 @@ fn fresh_secret() -> Result<Redacted, ServeError> {
 }
 
 fn seed(args: &ServeArgs, signals: &mut StopSignals) -> Result<Vec<Record>, ServeError> {
-    match (&args.world, &args.synthetic) {
-        (Some(path), _) => {
-            let text = signals.read_world(path)?;
-            let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
-            let beside = |name: &str| files::read_text(&folder.join(name), CREDENTIAL_BYTES_MAX);
-            let records = file::parse_with(&path.display().to_string(), &text, &beside)?;
-            warn_of_vms_without_address(&records);
-            Ok(records)
-        }
-        (None, Some(shape)) => Ok(shape.build()?),
-        (None, None) => Ok(file::demo()?),
-    }
+    let Some(path) = args.world.as_ref().or(args.seed_world.as_ref()) else {
+        return Ok(match &args.synthetic {
+            Some(shape) => shape.build()?,
+            None => file::demo()?,
+        });
+    };
+    let text = signals.read_world(path)?;
+    let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
+    let beside = |name: &str| files::read_text(&folder.join(name), CREDENTIAL_BYTES_MAX);
+    let name = path.display().to_string();
+    let records = match &args.seed_world {
+        Some(_) => archive::read(&name, &text, &beside)?.records,
+        None => file::parse_with(&name, &text, &beside)?,
+    };
+    warn_of_vms_without_address(&records);
+    Ok(records)
 }
 
 /// Logs the first VM without an address, and the number of such VMs. No program can call as such a VM.
@@ -219,6 +227,13 @@ fn federation(args: &ServeArgs) -> Result<FederationOptions, ServeError> {
 /// Mint lanes for each core when tokens come from another process. It is the number of simultaneous calls.
 const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
+/// Ports of the endpoints without an address flag.
+const IMDS_PORT: u16 = 8169;
+const STS_PORT: u16 = 8170;
+const ADMIN_PORT: u16 = 8171;
+const ARM_PORT: u16 = 8172;
+const VAULT_PORT: u16 = 8173;
+
 fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
     let cores = NonZeroUsize::new(process::allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
     // Lanes that sign need a core each. Lanes that call another process mostly wait.
@@ -233,23 +248,28 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         per_caller: args.max_connections_per_caller,
         unsent_bytes: args.max_unsent_bytes.get(),
     };
+    let exposed = exposed(&args.expose);
+    let listen = |given, port, surface| listen(given, port, surface, &exposed);
     Ok(ServerOptions {
-        imds: args.imds,
+        imds: listen(args.imds, IMDS_PORT, "imds"),
         vm_extension: args.vm_extension,
         app_service: args.app_service,
-        arm: args.arm,
+        arm: listen(args.arm, ARM_PORT, "arm"),
         arm_auth: args.arm_auth,
-        vault: args.vault,
+        vault: listen(args.vault, VAULT_PORT, "vault"),
         vault_uri: args.vault_uri.clone(),
         max_secret_versions: args.max_secret_versions,
         authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
-        sts: args.sts,
+        sts: listen(args.sts, STS_PORT, "sts"),
         connections: connections.limits()?,
-        admin: args.admin,
+        admin: listen(args.admin, ADMIN_PORT, "admin"),
+        exposed: exposed.clone(),
         hiccups: args.hiccups,
+        test_tools: args.tests.test_tools,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
         data: args.data.clone(),
+        clients: if args.end_with_stdin { Clients::Parent } else { Clients::OfUser },
         group_read: args.secret_files.group(),
         fresh_admin_secret: fresh_secret()?,
         token_source: token_source(args)?,
@@ -273,8 +293,12 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
 }
 
 /// Prints the addresses. Standard output is an interface: readers wait for `ready`. A closed pipe does not
-/// end the server.
-fn announce(server: &Server) -> Result<(), PrintError> {
+/// end the server. What people need besides goes to standard error, or to a terminal only.
+fn announce(server: &Server, options: &ServerOptions) -> Result<(), PrintError> {
+    let said = banner(&reached(server, options), &options.host_names);
+    if !said.is_empty() {
+        say(said);
+    }
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));
     let secret = server.admin_secret_file().map(|file| format!("admin-secret {}", file.display()));
     let header = server
@@ -282,5 +306,24 @@ fn announce(server: &Server) -> Result<(), PrintError> {
         .map(|secret| format!("app-service-header {}", String::from_utf8_lossy(secret.expose())));
     let lines = endpoints.chain(secret).chain(header).chain(["ready\n".to_owned()]);
     let lines: Vec<String> = lines.collect();
-    print(&lines.join("\n"))
+    let hints =
+        if Stream::Output.is_terminal() { to_paste(server.endpoints()) } else { String::new() };
+    print(&(lines.join("\n") + &hints))
+}
+
+/// Returns each endpoint with the address that it was asked to listen on.
+fn reached<'a>(server: &'a Server, options: &ServerOptions) -> Vec<Reached<'a>> {
+    let endpoints = server.endpoints().filter_map(|(surface, url)| {
+        let addr = match surface {
+            "admin" => options.admin,
+            "app-service" => options.app_service?,
+            "arm" => options.arm,
+            "imds" => options.imds,
+            "sts" => options.sts,
+            "vault" => options.vault,
+            _ => options.vm_extension?,
+        };
+        Some(Reached { surface, url, addr })
+    });
+    endpoints.collect()
 }

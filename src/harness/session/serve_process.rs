@@ -116,18 +116,32 @@ impl ServeProcess {
     /// # Errors
     /// Returns [`ServeError`] if the broker does not become ready.
     pub(crate) fn start_command(
-        mut command: Command,
+        command: Command,
         world: &Synthetic,
         extra: &[String],
         stop: &Arc<Stop>,
     ) -> Result<Self, ServeError> {
+        let world = ["--synthetic".to_owned(), world.to_string()];
+        Self::start_with(command, &[world.as_slice(), extra].concat(), stop)
+    }
+
+    /// Starts a broker like [`Self::start_command`], with these arguments of `serve`. Endpoints without an
+    /// argument take a free port.
+    ///
+    /// # Errors
+    /// Returns [`ServeError`] if the broker does not become ready.
+    pub(crate) fn start_with(
+        mut command: Command,
+        arguments: &[String],
+        stop: &Arc<Stop>,
+    ) -> Result<Self, ServeError> {
         command.arg("serve");
         for endpoint in ["--imds", "--sts", "--arm", "--vault", "--admin"] {
-            if !extra.iter().any(|argument| argument == endpoint) {
+            if !arguments.iter().any(|argument| argument == endpoint) {
                 command.args([endpoint, "127.0.0.1:0"]);
             }
         }
-        command.args(["--synthetic", &world.to_string()]).args(extra);
+        command.args(arguments);
         let own: Vec<_> = command.get_envs().map(|(name, _)| name.to_owned()).collect();
         for (name, _) in std::env::vars_os() {
             let set = name.as_encoded_bytes().starts_with(b"MINTBENCH_") && !own.contains(&name);
@@ -209,6 +223,15 @@ impl ServeProcess {
         let file = self.endpoints.get(ADMIN_SECRET).ok_or(ServeError::NoEndpoint(ADMIN_SECRET))?;
         let secret = read_secret(Path::new(file), SECRET_BYTES_MAX, GroupRead::Refused)?;
         Ok(Redacted::new(secret.expose().trim_ascii().to_vec()))
+    }
+
+    /// Returns the private folder of a broker without a data folder, which holds what its clients need.
+    ///
+    /// # Errors
+    /// Returns an error if the broker reported no file in it.
+    pub(crate) fn folder(&self) -> Result<&Path, ServeError> {
+        let file = self.endpoints.get(ADMIN_SECRET).ok_or(ServeError::NoEndpoint(ADMIN_SECRET))?;
+        Path::new(file).parent().ok_or(ServeError::NoEndpoint(ADMIN_SECRET))
     }
 
     /// Returns the process id.

@@ -1,25 +1,58 @@
-//! Admin endpoint for operators: liveness, readiness, metrics, the certificate authority, and rotation of
-//! keys on demand.
+//! Admin endpoint for operators: liveness, readiness, metrics, the certificate authority, rotation of keys on
+//! demand, listeners and secrets of single VMs, and the whole world.
 
 pub(crate) mod hiccups;
+mod identity_headers;
+mod listeners;
 mod metrics;
+mod worlds;
 
 use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
+pub(crate) use self::listeners::{OpenError, OpenListener};
 pub(crate) use self::metrics::MetricSources;
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{
-    HostNames, HostRules, Payload, Peer, Surface, bearer_token, pairs, text_reply,
+    HostNames, HostRules, Payload, Peer, Surface, bearer_token, read_body, text_reply,
 };
-use crate::base::ids::ArmId;
 use crate::base::secret::Redacted;
 use crate::service::broker::{Broker, CallerSecrets};
 use crate::service::directory::{Directory, SigningKeyError};
+use crate::service::world::record::Record;
+
+/// Requests that need the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// Changes, and everything that shows secrets. Only programs on this machine can call.
+    Changes,
+    /// Every request, because other machines can call.
+    Everything,
+}
+
+/// Settings of the admin surface.
+#[derive(Debug)]
+pub(crate) struct AdminOptions {
+    /// Certificate of the authority, for TLS clients.
+    pub ca_pem: String,
+    /// Host names that callers may use.
+    pub names: HostNames,
+    /// Secret of callers that may do everything.
+    pub secret: Redacted,
+    /// Requests that need the secret.
+    pub guard: Guard,
+    /// Opener of listeners of single VMs.
+    pub listeners: Arc<dyn OpenListener>,
+    /// Secrets by which programs are known as machines at the App Service endpoint.
+    pub caller_secrets: Arc<CallerSecrets>,
+    /// World to which `POST /reset` returns; `None` without test tools.
+    pub start: Option<Vec<Record>>,
+}
 
 /// The admin surface.
 #[derive(Debug)]
@@ -29,24 +62,24 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     ca_pem: String,
     hosts: HostRules,
-    /// SHA-256 of the secret that permits changes.
+    /// SHA-256 of the secret.
     secret_digest: String,
+    guard: Guard,
+    listeners: Arc<dyn OpenListener>,
     caller_secrets: Arc<CallerSecrets>,
+    start: Option<Vec<Record>>,
 }
 
 impl Admin {
-    /// Creates the surface. It shows the counters of `broker` and of `watched`, and the certificate of the
-    /// authority for TLS clients. Callers that send `secret` may make changes, and get the secrets of machines
-    /// (`caller_secrets`).
+    /// Creates the surface. It shows the counters of `broker` and of `watched`.
     pub(crate) fn new(
         broker: Arc<Broker>,
         watched: MetricSources,
         clock: Arc<dyn Clock>,
-        ca_pem: String,
-        names: HostNames,
-        secret: &Redacted,
-        caller_secrets: Arc<CallerSecrets>,
+        options: AdminOptions,
     ) -> Self {
+        let AdminOptions { ca_pem, names, secret, guard, listeners, caller_secrets, start } =
+            options;
         let mut registry = Registry::default();
         let metrics = metrics::Metrics { broker: Arc::clone(&broker), watched };
         registry.register_collector(Box::new(metrics));
@@ -57,21 +90,24 @@ impl Admin {
             ca_pem,
             hosts: HostRules::local(names),
             secret_digest: secret.digest(),
+            guard,
+            listeners,
             caller_secrets,
+            start,
         }
     }
 
-    async fn answer<B>(&self, request: &Request<B>) -> Response<Payload> {
-        if !self.is_called_by_name(request) {
+    async fn answer(&self, head: &Parts, body: Incoming) -> Response<Payload> {
+        if !self.is_called_by_name(head) {
             return text_reply(
                 StatusCode::BAD_REQUEST,
                 "call this endpoint by an address, localhost or a --host-name\n",
             );
         }
-        if !self.may(request) {
+        if !self.may(head) {
             return unauthorized();
         }
-        match (request.method(), request.uri().path()) {
+        match (&head.method, head.uri.path()) {
             // No surface answers before everything has started, or while the process hangs. So liveness needs
             // no further check.
             (&Method::GET | &Method::HEAD, "/healthz") => text_reply(StatusCode::OK, "ok\n"),
@@ -80,74 +116,105 @@ impl Admin {
             (&Method::GET | &Method::HEAD, "/ca.pem") => {
                 text_reply(StatusCode::OK, self.ca_pem.clone())
             }
-            (&Method::POST, ROTATE) => match request.uri().query() {
-                None => self.run_blocking(rotate).await,
-                Some("force=true") => self.run_blocking(revoke).await,
-                Some(_) => {
-                    text_reply(StatusCode::BAD_REQUEST, "the only parameter is force=true\n")
-                }
-            },
-            (&Method::POST, ROLL) => self.run_blocking(roll).await,
-            (&Method::POST, IDENTITY_HEADER) => self.identity_header(request.uri().query()),
+            (&Method::POST, ROTATE | ROLL) => self.renew(head).await,
+            (&Method::POST, IDENTITY_HEADER) => self.identity_header(head),
+            (&Method::POST, LISTENERS) => self.listener(head).await,
+            (&Method::GET | &Method::PUT, WORLD) => self.world(head, body).await,
+            (&Method::POST, RESET) => self.reset().await,
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),
-            (_, ROTATE | ROLL | IDENTITY_HEADER) => refused_verb("POST"),
+            (_, ROTATE | ROLL | IDENTITY_HEADER | LISTENERS | RESET) => refused_verb("POST"),
+            (_, WORLD) => refused_verb("GET, PUT"),
             _ => text_reply(
                 StatusCode::NOT_FOUND,
-                "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate, POST /credentials/roll or POST /identity-header?vm=NAME\n",
+                "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate, POST /credentials/roll, POST /identity-header?vm=NAME, POST /listeners?vm=NAME, /world or POST /reset\n",
             ),
         }
     }
 
-    /// Returns true if the request only reads, which anybody may do, or has the secret.
-    fn may<B>(&self, request: &Request<B>) -> bool {
+    /// Makes new keys or certificates.
+    async fn renew(&self, head: &Parts) -> Response<Payload> {
+        match (head.uri.path(), head.uri.query()) {
+            (ROLL, _) => self.run_blocking(roll).await,
+            (_, None) => self.run_blocking(rotate).await,
+            (_, Some("force=true")) => self.run_blocking(revoke).await,
+            (_, Some(_)) => {
+                text_reply(StatusCode::BAD_REQUEST, "the only parameter is force=true\n")
+            }
+        }
+    }
+
+    fn identity_header(&self, head: &Parts) -> Response<Payload> {
+        let (directory, now) = (self.broker.directory(), self.clock.now());
+        identity_headers::answer(directory, &self.caller_secrets, head.uri.query(), now)
+    }
+
+    async fn listener(&self, head: &Parts) -> Response<Payload> {
+        let Some(vm) = listeners::vm_named(head.uri.query()) else {
+            return text_reply(StatusCode::BAD_REQUEST, "name the virtual machine by ?vm=NAME\n");
+        };
+        let opener = Arc::clone(&self.listeners);
+        self.run_blocking(move |_, _| listeners::open(&*opener, &vm)).await
+    }
+
+    async fn world(&self, head: &Parts, body: Incoming) -> Response<Payload> {
+        let query = head.uri.query();
+        let refused = |said: &'static str| text_reply(StatusCode::BAD_REQUEST, said);
+        if head.method == Method::GET {
+            return match worlds::secrets(query) {
+                Ok(secrets) => {
+                    self.run_blocking(move |directory, _| worlds::export(directory, secrets)).await
+                }
+                Err(said) => refused(said),
+            };
+        }
+        let losses = match worlds::losses(query) {
+            Ok(losses) => losses,
+            Err(said) => return refused(said),
+        };
+        match read_body(body, worlds::BYTES_MAX).await {
+            Ok(text) => {
+                let import =
+                    move |directory: &Directory, now| worlds::import(directory, &text, losses, now);
+                self.run_blocking(import).await
+            }
+            Err(error) => worlds::unread(error),
+        }
+    }
+
+    async fn reset(&self) -> Response<Payload> {
+        let Some(start) = self.start.clone() else {
+            return text_reply(
+                StatusCode::FORBIDDEN,
+                "only a server for tests forgets its world; start it with --test-tools\n",
+            );
+        };
+        self.run_blocking(move |directory, now| worlds::reset(directory, start, now)).await
+    }
+
+    /// Returns true if anybody may send the request, or it has the secret.
+    fn may(&self, head: &Parts) -> bool {
         let knows = |token: &str| Redacted::new(token.into()).has_digest(&self.secret_digest);
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        reads || bearer_token(request.headers()).is_some_and(knows)
+        let reads = matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() != WORLD;
+        let is_free = reads && self.guard == Guard::Changes;
+        is_free || bearer_token(&head.headers).is_some_and(knows)
     }
 
     /// Returns true if the request names this machine and has no `Origin`. A web page whose name was rebound
     /// to this address fails this check (DNS rebinding).
-    fn is_called_by_name<B>(&self, request: &Request<B>) -> bool {
-        let named = self.hosts.check(request.headers(), request.uri()).is_some();
-        named && !request.headers().contains_key(ORIGIN)
+    fn is_called_by_name(&self, head: &Parts) -> bool {
+        let named = self.hosts.check(&head.headers, &head.uri).is_some();
+        named && !head.headers.contains_key(ORIGIN)
     }
 
-    /// Runs a change that generates keys, about 100 ms each, on a thread where no request waits for it.
+    /// Runs work that generates keys, about 100 ms each, or waits for the disk, on a thread where no request
+    /// waits for it.
     async fn run_blocking(
         &self,
-        change: fn(&Directory, UnixSeconds) -> Response<Payload>,
+        change: impl FnOnce(&Directory, UnixSeconds) -> Response<Payload> + Send + 'static,
     ) -> Response<Payload> {
         let (broker, now) = (Arc::clone(&self.broker), self.clock.now());
         let done = tokio::task::spawn_blocking(move || change(broker.directory(), now)).await;
         done.unwrap_or_else(|_| failed("the change ended early"))
-    }
-
-    /// Answers the secret by which a program is known as a machine at the App Service endpoint. The machine is
-    /// named by its name or its resource id.
-    fn identity_header(&self, query: Option<&str>) -> Response<Payload> {
-        let named = pairs(query.unwrap_or_default()).find(|(name, _)| name.as_sent() == "vm");
-        let Some(named) = named.map(|(_, value)| value.decode_lossy()) else {
-            return text_reply(
-                StatusCode::BAD_REQUEST,
-                "name the virtual machine, as in ?vm=NAME\n",
-            );
-        };
-        let is_it = |id: &ArmId| {
-            id.name().eq_ignore_ascii_case(&named) || id.as_str().eq_ignore_ascii_case(&named)
-        };
-        let state = self.broker.directory().read();
-        let mut found = state.vms().map(|entry| &entry.vm.record).filter(|vm| is_it(&vm.id));
-        match (found.next(), found.next()) {
-            (Some(vm), None) => {
-                let secret = self.caller_secrets.of(vm.vm_id);
-                text_reply(StatusCode::OK, [secret.expose(), b"\n"].concat())
-            }
-            (None, _) => text_reply(StatusCode::NOT_FOUND, "there is no such virtual machine\n"),
-            (Some(_), Some(_)) => text_reply(
-                StatusCode::CONFLICT,
-                "several virtual machines have this name; give the resource id\n",
-            ),
-        }
     }
 
     /// Answers 200 if changes can be stored. A server whose store is full or lost issues tokens but refuses
@@ -174,9 +241,12 @@ impl Admin {
     }
 }
 
+const IDENTITY_HEADER: &str = "/identity-header";
+const LISTENERS: &str = "/listeners";
+const RESET: &str = "/reset";
 const ROLL: &str = "/credentials/roll";
 const ROTATE: &str = "/signing-keys/rotate";
-const IDENTITY_HEADER: &str = "/identity-header";
+const WORLD: &str = "/world";
 
 fn rotate(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
     changed(directory, directory.rotate_signing_keys(now))
@@ -241,6 +311,7 @@ impl Surface for Admin {
     fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {
-        self.answer(&request).await
+        let (head, body) = request.into_parts();
+        self.answer(&head, body).await
     }
 }

@@ -7,8 +7,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::slot::VmSlot;
-use super::state::State;
+use super::slot::{Called, VmSlot};
+use super::state::{State, VmEntry};
 use crate::base::ids::ArmId;
 use crate::service::world::Address;
 use crate::service::world::record::{Change, FormerAddress, Key, Record, VirtualMachine};
@@ -29,6 +29,35 @@ impl State {
             let last = self.former_addresses.get(&address);
             last.is_none_or(|last| *last == any.vm_id()).then(|| Arc::clone(any))
         })
+    }
+
+    /// Returns true if a VM answers callers from `address`.
+    pub fn answers(&self, address: IpAddr) -> bool {
+        self.reachable_from(address).is_some()
+    }
+
+    /// Returns the slot of the VM whose listener was called, unless the VM was removed.
+    pub(super) fn slot_called(&self, called: &Called) -> Option<Arc<VmSlot>> {
+        let entry = self.vms.get(&called.vm)?;
+        (entry.vm.record.vm_id == called.vm_id).then(|| Arc::clone(&entry.slot))
+    }
+
+    /// Returns the VMs that have a listener of their own, with its port.
+    pub fn own_listeners(&self) -> impl Iterator<Item = (Called, u16)> {
+        self.own_listeners.iter().filter_map(|id| {
+            let record = &self.vms.get(id)?.vm.record;
+            Some((Called { vm: id.clone(), vm_id: record.vm_id }, record.listener?))
+        })
+    }
+
+    /// Returns the VMs of this name, or the one with this resource id.
+    pub fn vms_called(&self, name: &str) -> Vec<&VmEntry> {
+        if name.starts_with('/') {
+            let id = name.parse::<ArmId>().ok();
+            return id.and_then(|id| self.vms.get(&id)).into_iter().collect();
+        }
+        let is_named = |entry: &&VmEntry| entry.vm.record.id.name().eq_ignore_ascii_case(name);
+        self.vms.values().filter(is_named).collect()
     }
 
     /// Returns true if a VM other than `vm` has this address.

@@ -28,7 +28,6 @@ impl State {
         for record in records {
             if let Record::Audience(name) = &record {
                 resources.add(name);
-                continue;
             }
             state.check(&record)?;
             state.apply(Change::Put(record), when);
@@ -78,8 +77,10 @@ impl State {
             Record::Subscription(own) => {
                 self.subscriptions.insert(own.id, Arc::new(own));
             }
-            // The list of resources is fixed when the world is opened.
-            Record::Audience(_) => {}
+            // The list of resources itself is fixed when the world is opened.
+            Record::Audience(name) => {
+                self.audiences.insert(name);
+            }
             Record::Application(application) => self.put_application(application),
             Record::ResourceGroup(group) => {
                 self.groups.insert(group.id.clone(), Arc::new(group));
@@ -116,7 +117,9 @@ impl State {
             Key::Subscription(id) => {
                 self.subscriptions.remove(id);
             }
-            Key::Audience(_) => {}
+            Key::Audience(name) => {
+                self.audiences.remove(name);
+            }
             Key::Application(id) => {
                 if let Some(principal) = self.clients.remove(id) {
                     self.principals.remove(&principal);
@@ -230,6 +233,11 @@ impl State {
             self.by_vm_id.remove(&before.record.vm_id);
         }
         self.by_vm_id.insert(vm.record.vm_id, Arc::clone(&slot));
+        if vm.record.listener.is_some() {
+            self.own_listeners.insert(id.clone());
+        } else {
+            self.own_listeners.remove(&id);
+        }
         self.vms.insert(id, VmEntry { vm, slot });
         Some(ended)
     }
@@ -294,6 +302,7 @@ impl State {
     fn remove_vm(&mut self, id: &ArmId, when: ChangeTime) -> Vec<Ended> {
         let Some(entry) = self.vms.remove(id) else { return Vec::new() };
         self.by_vm_id.remove(&entry.vm.record.vm_id);
+        self.own_listeners.remove(id);
         entry.slot.publish(None, when);
         self.give_up(entry.vm.record.address, &entry.slot);
         let own = entry.vm.system_assigned().map(|own| self.end(own, when));
@@ -401,7 +410,7 @@ impl State {
 }
 
 /// Returns the load order of a record: records are loaded after those that they name.
-const fn rank(record: &Record) -> u8 {
+pub(super) const fn rank(record: &Record) -> u8 {
     match record {
         Record::Tenant(_) => 0,
         Record::Subscription(_) => 1,

@@ -13,7 +13,7 @@ use super::effective::{ChangeTime, Ended};
 use super::error::{DirectoryError, SigningKeyError};
 use super::key_cache::KeyCache;
 use super::options::{CredentialOptions, DirectoryOptions, SigningOptions};
-use super::slot::VmSlot;
+use super::slot::{Called, VmSlot};
 use super::state::State;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::{ArmId, ClientId, PrincipalId, TenantId, VmId};
@@ -164,7 +164,18 @@ impl Directory {
     /// the connection lasts.
     pub fn caller(&self, address: IpAddr) -> Caller {
         let address = address.to_canonical();
-        Caller { slot: self.read().slot_at(address), address, named: None }
+        Caller { slot: self.read().slot_at(address), address, called: None, named: None }
+    }
+
+    /// Returns the caller behind `address` at the listener of a VM: the VM, whatever the address.
+    pub fn caller_at(&self, called: &Arc<Called>, address: IpAddr) -> Caller {
+        let slot = self.read().slot_called(called);
+        Caller {
+            slot,
+            address: address.to_canonical(),
+            called: Some(Arc::clone(called)),
+            named: None,
+        }
     }
 
     /// Registers a callback for everything that ends. It runs before the write that ends it returns.
@@ -183,13 +194,25 @@ impl Directory {
         now: UnixSeconds,
         plan: impl FnOnce(&State, &mut IdSource<'_>) -> Result<(Vec<Change>, T), E>,
     ) -> Result<T, E> {
+        self.write_exactly(now, |state, fresh| {
+            let (mut changes, outcome) = plan(state, fresh)?;
+            changes.extend([state.orphans(&changes), state.vacated(&changes)].concat());
+            Ok((changes, outcome))
+        })
+    }
+
+    /// Like [`write`](Self::write), for a plan that has every change: what follows from others is not added.
+    pub(super) fn write_exactly<T, E: From<StoreError>>(
+        &self,
+        now: UnixSeconds,
+        plan: impl FnOnce(&State, &mut IdSource<'_>) -> Result<(Vec<Change>, T), E>,
+    ) -> Result<T, E> {
         let mut writer = self.writer.lock();
         if !writer.doubtful.is_empty() {
             self.settle(&mut writer, now)?;
         }
         let state = self.state.read();
-        let (mut changes, outcome) = plan(&state, &mut IdSource(&mut writer.rng))?;
-        changes.extend([state.orphans(&changes), state.vacated(&changes)].concat());
+        let (changes, outcome) = plan(&state, &mut IdSource(&mut writer.rng))?;
         drop(state);
         if changes.is_empty() {
             return Ok(outcome);
@@ -298,6 +321,8 @@ impl IdSource<'_> {
 pub struct Caller {
     pub(crate) address: IpAddr,
     pub(crate) slot: Option<Arc<VmSlot>>,
+    /// VM whose own listener was called, if it was one. The address then means nothing.
+    pub(crate) called: Option<Arc<Called>>,
     /// The VM that the caller proved to be; `None` if its address decides.
     named: Option<VmId>,
 }
@@ -305,7 +330,7 @@ pub struct Caller {
 impl Caller {
     /// Creates the caller that proved to be the VM `vm_id`, whatever its address. Each request looks the VM up.
     pub const fn of_vm(vm_id: VmId, address: IpAddr) -> Self {
-        Self { address, slot: None, named: Some(vm_id) }
+        Self { address, slot: None, called: None, named: Some(vm_id) }
     }
 
     /// Calls `with` with the VM that calls. Returns `None` if no VM calls from this address at `now`.
@@ -320,7 +345,15 @@ impl Caller {
         }
         let held = self.slot.as_ref().and_then(|slot| slot.with(now, &with));
         // Since the connection began, the VM may have been created, or removed and created again.
-        held.or_else(|| directory.read().reachable_from(self.address)?.with(now, &with))
+        held.or_else(|| self.present_slot(directory)?.with(now, &with))
+    }
+
+    fn present_slot(&self, directory: &Directory) -> Option<Arc<VmSlot>> {
+        let state = directory.read();
+        match &self.called {
+            Some(called) => state.slot_called(called),
+            None => state.reachable_from(self.address),
+        }
     }
 }
 

@@ -66,6 +66,22 @@ pub enum SigningKeyError {
     },
 }
 
+/// Reasons why a world is not replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplaceError {
+    /// Items of the old world would be lost.
+    #[error("{count} items of this server would be lost or changed, first `{first}`")]
+    Occupied {
+        /// Number of the items.
+        count: usize,
+        /// Key of the first one.
+        first: String,
+    },
+    /// The change was not stored.
+    #[error("cannot store the world")]
+    Store(#[from] StoreError),
+}
+
 /// Reasons why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {

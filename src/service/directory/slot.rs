@@ -5,9 +5,18 @@ use std::sync::Arc;
 
 use super::effective::ChangeTime;
 use crate::base::clock::UnixSeconds;
-use crate::base::ids::VmId;
+use crate::base::ids::{ArmId, VmId};
 use crate::base::sync::RwLock;
 use crate::service::world::Vm;
+
+/// VM that has a listener of its own. A VM that is created again under the same name is another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// Resource id of the VM.
+    pub vm: ArmId,
+    /// Id that the VM keeps for its whole life.
+    pub vm_id: VmId,
+}
 
 /// State of the VM at an address. Connections keep a reference to the slot, and so see each change of the VM.
 #[derive(Debug)]

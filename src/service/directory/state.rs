@@ -1,6 +1,6 @@
 //! Maps that hold the world, and their queries.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -31,9 +31,13 @@ type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 pub struct State {
     pub(super) tenants: BTreeMap<TenantId, Arc<Tenant>>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Arc<Subscription>>,
+    /// Resources of tokens that the world adds, effective or not.
+    pub(super) audiences: BTreeSet<String>,
     pub(super) groups: BTreeMap<ArmId, Arc<ResourceGroup>>,
     pub(super) user_assigned: BTreeMap<ArmId, UserAssignedEntry>,
     pub(super) vms: BTreeMap<ArmId, VmEntry>,
+    /// VMs that have a listener of their own.
+    pub(super) own_listeners: BTreeSet<ArmId>,
     pub(super) vaults: BTreeMap<ArmId, Arc<Vault>>,
     /// Vault ids by the vaults' names in lower case.
     pub(super) vaults_by_name: Map<String, ArmId>,

@@ -293,6 +293,7 @@ mod tests {
             location: "local".to_owned(),
             tags: [("a".to_owned(), "b".to_owned())].into(),
             address: Some("127.0.0.5".parse().unwrap()),
+            listener: None,
             system_assigned: None,
             user_assigned: Vec::new(),
             properties,

@@ -10,6 +10,7 @@ use uuid::fmt::Hyphenated;
 
 use super::admission::admit;
 use super::error::ImdsError;
+use super::gateway::GatewayNotice;
 use super::query::Query;
 use super::versions;
 use crate::base::clock::Clock;
@@ -17,7 +18,7 @@ use crate::base::http::{
     HostNames, HostRules, Payload, Peer, RequestIds, Responses, Surface, give_reason, json_reply,
 };
 use crate::service::broker::Broker;
-use crate::service::directory::Caller;
+use crate::service::directory::{Called, Caller};
 
 /// The identity endpoint of one worker thread.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ pub struct Imds {
     pub(super) hosts: HostRules,
     pub(super) responses: Arc<Responses>,
     pub(super) request_ids: RequestIds,
+    /// VM of this listener, if it is the listener of one VM.
+    called: Option<Arc<Called>>,
+    notice: Option<Arc<GatewayNotice>>,
 }
 
 /// Target of a path. The first segment ignores case, as in Azure; the others do not. Paths are never decoded,
@@ -84,7 +88,21 @@ impl Imds {
             hosts: HostRules::local(names),
             responses: Arc::default(),
             request_ids,
+            called: None,
+            notice: None,
         }
+    }
+
+    /// Notices callers behind a gateway.
+    #[must_use]
+    pub(crate) fn noticing(self, notice: Arc<GatewayNotice>) -> Self {
+        Self { notice: Some(notice), ..self }
+    }
+
+    /// Makes this the listener of one VM: every caller is the VM. Counts its answers in `responses`.
+    #[must_use]
+    pub(crate) fn of_vm(self, called: Arc<Called>, responses: Arc<Responses>) -> Self {
+        Self { called: Some(called), responses, ..self }
     }
 
     /// Returns the counters of this worker.
@@ -132,7 +150,15 @@ impl Surface for Imds {
     }
 
     fn caller(&self, peer: &Peer) -> Caller {
-        self.broker.caller(peer.addr.ip())
+        let (directory, address) = (self.broker.directory(), peer.addr.ip());
+        let caller = match &self.called {
+            Some(called) => directory.caller_at(called, address),
+            None => self.broker.caller(address),
+        };
+        if let Some(notice) = &self.notice {
+            notice.see(&caller, directory);
+        }
+        caller
     }
 
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {

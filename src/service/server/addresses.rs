@@ -1,19 +1,27 @@
 //! Names and addresses of this server.
 
+use std::net::IpAddr;
+
 use super::options::ServerOptions;
 use super::sockets::Sockets;
+use crate::base::network::outer_addresses;
 use crate::service::arm::ServiceAddresses;
 use crate::service::world::vault::VaultUriTemplate;
 
 /// Returns the names in the server certificate: all local names of this machine, the listeners' addresses,
-/// the vaults' names, and the names in the options.
+/// the vaults' names, and the names in the options. A listener on all addresses has those of every network.
 pub(super) fn names(options: &ServerOptions, sockets: &Sockets) -> Vec<String> {
     let local = ["localhost", "127.0.0.1", "::1", "169.254.169.254", "*.vault.localhost"];
     let mut names: Vec<String> = local.map(str::to_owned).into();
     let listeners = [&sockets.sts, &sockets.arm];
     let addresses = listeners.iter().filter_map(|bound| bound.listener.local_addr().ok());
-    names.extend(addresses.map(|addr| addr.ip().to_string()));
-    names.push(options.vault.ip().to_string());
+    let mut ips: Vec<IpAddr> =
+        addresses.map(|addr| addr.ip()).chain([options.vault.ip()]).collect();
+    if ips.iter().any(IpAddr::is_unspecified) {
+        ips.retain(|ip| !ip.is_unspecified());
+        ips.extend(outer_addresses().into_iter().map(|(ip, _)| ip));
+    }
+    names.extend(ips.iter().map(IpAddr::to_string));
     names.extend(options.vault_uri.iter().map(VaultUriTemplate::certificate_name));
     names.extend(options.host_names.iter().cloned());
     names.sort();

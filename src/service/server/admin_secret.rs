@@ -1,18 +1,14 @@
 //! Secret of the admin endpoint, and the file from which authorised users read it.
 //!
-//! A data folder keeps it. Without one, it is in a folder of its own, below the user's runtime folder or the
-//! folder for temporary files, and is removed when the server stops.
+//! A data folder keeps it. Without one, it is in a private folder, which is removed when the server stops.
 
-use std::env;
-use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::base::files;
-use crate::base::files::{GroupRead, SecretFileError, read_secret};
+use crate::base::files::{Clients, GroupRead, SecretFileError, private_folder, read_secret};
 use crate::base::secret::Redacted;
 
 /// Name of the file.
@@ -54,8 +50,8 @@ pub(super) struct AdminSecret {
     pub(super) secret: Redacted,
     /// Path of the file; `None` if none could be written.
     pub(super) file: Option<PathBuf>,
-    /// Temporary folder, removed when this value is dropped.
-    _folder: Option<TempDir>,
+    /// Private folder, removed when this value is dropped.
+    folder: Option<TempDir>,
 }
 
 impl AdminSecret {
@@ -78,38 +74,30 @@ impl AdminSecret {
         if secret.len() < CHARS_MIN || !secret.iter().all(u8::is_ascii_graphic) {
             return Err(AdminSecretError::Malformed { path });
         }
-        Ok(Self { secret: Redacted::new(secret.to_vec()), file: Some(path), _folder: None })
+        Ok(Self { secret: Redacted::new(secret.to_vec()), file: Some(path), folder: None })
     }
 
     /// Returns the secret of a server without a data folder. The server starts even if nothing can be
     /// written; then nobody can change anything at the admin endpoint.
-    pub(super) fn passing(secret: Redacted) -> Self {
-        match private_folder(&secret) {
+    pub(super) fn passing(secret: Redacted, clients: Clients) -> Self {
+        match private_folder(clients, |folder| write_secret(&folder.join(FILE), &secret)) {
             Ok(folder) => {
-                Self { secret, file: Some(folder.path().join(FILE)), _folder: Some(folder) }
+                Self { secret, file: Some(folder.path().join(FILE)), folder: Some(folder) }
             }
             Err(error) => {
                 tracing::warn!(
                     %error,
                     "the secret of the admin endpoint cannot be written, so nobody can change anything there; give --data, or set TMPDIR to a folder that can be written"
                 );
-                Self { secret, file: None, _folder: None }
+                Self { secret, file: None, folder: None }
             }
         }
     }
-}
 
-/// Creates a folder with the secret in the user's runtime folder, or else in the folder for temporary files.
-fn private_folder(secret: &Redacted) -> io::Result<TempDir> {
-    let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let make = |above: &Path| {
-        let mut folder = tempfile::Builder::new();
-        let folder = folder.prefix("mintbench-serve-").permissions(Permissions::from_mode(0o700));
-        let folder = folder.tempdir_in(above)?;
-        write_secret(&folder.path().join(FILE), secret)?;
-        Ok(folder)
-    };
-    own.and_then(|own| make(&own).ok()).map_or_else(|| make(&env::temp_dir()), Ok)
+    /// Returns the private folder of a server without a data folder, if there is one.
+    pub(super) fn private_folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(TempDir::path)
+    }
 }
 
 fn write_secret(path: &Path, secret: &Redacted) -> io::Result<()> {
@@ -120,6 +108,7 @@ fn write_secret(path: &Path, secret: &Redacted) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -152,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_not_kept_is_in_a_private_folder_that_goes_with_it() {
-        let passing = AdminSecret::passing(fresh(b'a'));
+        let passing = AdminSecret::passing(fresh(b'a'), Clients::Parent);
         let file = passing.file.clone().unwrap();
         assert_eq!(fs::read(&file).unwrap().trim_ascii(), fresh(b'a').expose());
         let folder = file.parent().unwrap().to_owned();

@@ -1,8 +1,9 @@
 //! A bound socket of one surface.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use super::error::ServerError;
+use super::options::ServerOptions;
 use crate::base::http::{self, BindError, Scheme};
 
 /// A surface that is bound but does not answer yet.
@@ -27,8 +28,9 @@ impl Bound {
         name: &'static str,
         addr: SocketAddr,
         scheme: Scheme,
+        options: &ServerOptions,
     ) -> Result<Self, ServerError> {
-        let listener = http::bind(addr).map_err(bind_error(name))?;
+        let listener = http::bind(addr, options.reach(name)).map_err(bind_error(name))?;
         let url = url(Some(&listener), scheme)?;
         Ok(Self { name, listener, url, priority: Priority::Normal })
     }
@@ -42,15 +44,17 @@ impl Bound {
         Self { url: self.url.clone() + path, ..self }
     }
 
+    /// Opens a surface without authentication, which only programs on this machine may reach.
     pub(super) fn open_to_loopback(
         name: &'static str,
         addr: SocketAddr,
         scheme: Scheme,
+        options: &ServerOptions,
     ) -> Result<Self, ServerError> {
         if !addr.ip().to_canonical().is_loopback() {
             return Err(ServerError::NotLoopback { surface: name, addr });
         }
-        Self::open(name, addr, scheme)
+        Self::open(name, addr, scheme, options)
     }
 
     pub(super) fn https_url(&self) -> String {
@@ -59,13 +63,29 @@ impl Bound {
 }
 
 pub(super) fn bind_error(surface: &'static str) -> impl FnOnce(BindError) -> ServerError {
-    move |source| ServerError::Bind { surface, source }
+    move |error| match error {
+        BindError::Exposed(addr) => ServerError::Exposed { surface, addr },
+        BindError::InUse { addr, holder } => ServerError::InUse { surface, addr, holder },
+        source @ BindError::System { .. } => ServerError::Bind { surface, source },
+    }
 }
 
+/// Returns the URL of a listener for programs on this machine.
 pub(super) fn url(listener: Option<&TcpListener>, scheme: Scheme) -> std::io::Result<String> {
     let addr = listener.map_or_else(
         || Err(std::io::ErrorKind::AddrNotAvailable.into()),
         TcpListener::local_addr,
     )?;
-    Ok(format!("{scheme}://{addr}"))
+    Ok(format!("{scheme}://{}", callable(addr)))
+}
+
+/// Returns the address at which a program on this machine calls a listener on `addr`: a loopback address for a
+/// listener on all addresses.
+pub(super) fn callable(addr: SocketAddr) -> SocketAddr {
+    let ip: IpAddr = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, addr.port())
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::admin_secret::AdminSecretError;
 use super::operator::OperatorError;
 use crate::base::http::BindError;
+use crate::base::network::Holder;
 use crate::base::tls::TlsError;
 use crate::service::source::SourceError;
 
@@ -22,9 +23,35 @@ pub(crate) enum ServerError {
         /// Cause of the error.
         source: BindError,
     },
+    /// Other machines would reach a surface that they may not reach.
+    #[error(
+        "the {surface} endpoint does not start: {addr} can be reached from other machines, and {}; listen on 127.0.0.0/8, [::1] or 169.254.0.0/16, or allow it with --expose {surface}",
+        danger(surface)
+    )]
+    Exposed {
+        /// Name of the surface.
+        surface: &'static str,
+        /// Address that it was to listen on.
+        addr: SocketAddr,
+    },
+    /// Another process listens on the address.
+    #[error(
+        "the {surface} endpoint does not start: cannot listen on {addr}; another process does; stop it{}, or take another port, as in --{surface} {}",
+        held_by(holder.as_ref()),
+        SocketAddr::new(addr.ip(), 0)
+    )]
+    InUse {
+        /// Name of the surface.
+        surface: &'static str,
+        /// Address that it was to listen on.
+        addr: SocketAddr,
+        /// The other process, if this user may see it.
+        holder: Option<Holder>,
+    },
     /// A surface without authentication would be reachable from other machines.
     #[error(
-        "the {surface} endpoint has no authentication, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1]"
+        "the {surface} endpoint has no authentication, and {addr} is not a loopback address; listen on 127.0.0.0/8 or [::1], or {}",
+        authentication(surface)
     )]
     NotLoopback {
         /// Name of the surface.
@@ -44,4 +71,24 @@ pub(crate) enum ServerError {
     /// The system could not start a thread, runtime or socket.
     #[error("cannot start a worker")]
     System(#[from] std::io::Error),
+}
+
+/// Returns what other machines could do at a surface.
+fn danger(surface: &str) -> &'static str {
+    match surface {
+        "imds" | "vm-extension" => "whoever reaches it gets tokens",
+        _ => "whoever reaches it may try to sign in",
+    }
+}
+
+/// Returns the setting that makes callers of a surface prove who they are.
+fn authentication(surface: &str) -> &'static str {
+    match surface {
+        "admin" => "allow it with --expose admin: every request then needs the admin secret",
+        _ => "leave out --arm-auth off",
+    }
+}
+
+fn held_by(holder: Option<&Holder>) -> String {
+    holder.map_or_else(String::new, |holder| format!(" ({holder})"))
 }

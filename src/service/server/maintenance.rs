@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::operator::Operator;
+use super::vm_listeners::VmListeners;
 use crate::base::clock::{Clock, Seconds, UnixSeconds};
 use crate::base::process::lower_priority;
 use crate::service::directory::Directory;
@@ -42,6 +43,8 @@ pub(super) struct MaintenanceOptions {
     pub(super) authority_end: UnixSeconds,
     /// Largest number of versions of a key in a vault. A key that has them is not rotated.
     pub(super) max_versions: usize,
+    /// Listeners of single VMs.
+    pub(super) listeners: Option<Arc<VmListeners>>,
 }
 
 /// The thread that performs the tasks; ends when dropped.
@@ -86,6 +89,9 @@ fn run_rounds(
         && let Some(round) = rounds.next()
     {
         let now = clock.now();
+        if let Some(listeners) = &options.listeners {
+            listeners.follow();
+        }
         if round.is_multiple_of(ROUNDS_PER_DAY) {
             remind_of_authority(options.authority_end, now);
         }

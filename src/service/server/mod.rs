@@ -12,36 +12,36 @@ mod options;
 mod sockets;
 mod trim;
 mod vaults;
+mod vm_listeners;
+mod worker;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::base::clock::{Clock, Seconds};
-use crate::base::http;
-use crate::base::http::{ConnectionLimiter, HostNames, Responses, Shutdown, Surface, Transport};
-use crate::base::process::{exact_timers, lower_priority};
+use crate::base::http::{HostNames, Reach, Responses, Surface, Transport};
+use crate::base::network::default_gateways;
+use crate::base::process::exact_timers;
 use crate::base::secret::Redacted;
 use crate::base::tls;
 use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
-use crate::service::admin::{Admin, MetricSources};
+use crate::service::admin::{Admin, AdminOptions, Guard, MetricSources};
 use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::{Broker, CallerSecrets};
-use crate::service::imds::{AppService, Extension, Imds};
+use crate::service::imds::{AppService, Extension, GatewayNotice, Imds};
 use crate::service::source::Remote;
 use crate::service::sts::{Federation, Sts};
 use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
 use addresses::{names, service_addresses};
 use admin_secret::AdminSecret;
-use bound::{Bound, Priority};
+use bound::{Bound, Priority, callable};
 pub(crate) use checkup::check_store;
 use connection_limits::Limiters;
 pub(crate) use connection_limits::{ConnectionOptions, TooManyConnections};
@@ -50,11 +50,14 @@ use maintenance::{Maintenance, MaintenanceOptions};
 pub(crate) use options::{RemoteSource, ServerOptions};
 use sockets::Sockets;
 use trim::Trimmer;
+use vm_listeners::{Served, VmListeners};
+use worker::Worker;
 
 use crate::service::vault;
 use crate::service::vault::{Vault, VaultOptions};
 
 // Settings types, exported so that code that starts a server needs no module below this one.
+pub(crate) use crate::base::files::Clients;
 pub(crate) use crate::base::tls::Authority;
 pub(crate) use crate::service::arm::ArmAuth;
 pub(crate) use crate::service::broker::BrokerOptions;
@@ -86,10 +89,6 @@ pub(crate) const TRACES: [&str; 3] = [operator::PEM, operator::WHO, operator::EN
 
 pub(crate) use crate::base::x509::{Certificate, CertificateError};
 
-/// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
-/// full mint queue, is about as long.
-const GRACE: Duration = Duration::from_secs(10);
-
 /// A running server; stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -98,6 +97,7 @@ pub(crate) struct Server {
     limiters: Limiters,
     threads: Vec<JoinHandle<()>>,
     maintenance: Option<Maintenance>,
+    listeners: Option<Arc<VmListeners>>,
     /// Stops with the server.
     _trimmer: Trimmer,
     probe: Option<Probe>,
@@ -143,7 +143,7 @@ impl Server {
             Some(folder) => {
                 AdminSecret::kept(folder, &options.fresh_admin_secret, options.group_read)?
             }
-            None => AdminSecret::passing(options.fresh_admin_secret.clone()),
+            None => AdminSecret::passing(options.fresh_admin_secret.clone(), options.clients),
         };
         let limiters = Limiters::new(options.connections);
         let mut server = Self {
@@ -153,6 +153,7 @@ impl Server {
             stop: watch::channel(false).0,
             threads: Vec::new(),
             maintenance: None,
+            listeners: None,
             _trimmer: Trimmer::start(limiters.all())?,
             limiters,
             probe: if options.hiccups { Some(Probe::start(exact_timers)?) } else { None },
@@ -169,9 +170,12 @@ impl Server {
             operator: options.data.as_ref().map(established).transpose()?,
             authority_end: authority.not_after(),
             max_versions: options.max_secret_versions.get(),
+            listeners: server.listeners.clone(),
         };
-        if let Some(folder) = &options.data {
-            operator::write_endpoints(folder, server.endpoints())?;
+        match (&options.data, server.admin_secret.private_folder()) {
+            (Some(folder), _) => operator::write_endpoints(folder, server.endpoints())?,
+            (None, Some(folder)) => server.describe_in(folder, authority),
+            (None, None) => {}
         }
         server.maintenance = Some(Maintenance::start(directory, Arc::clone(clock), tasks)?);
         Ok(server)
@@ -234,15 +238,49 @@ impl Server {
             Arc::new(CallerSecrets::new(&ca.derived_key("mintbench identity header")));
         self.serve_extension(sockets.extension, surfaces, seed(3))?;
         self.serve_app_service(sockets.app_service, surfaces, &caller_secrets, seed(4))?;
+        Ok(self.serve_admin(sockets.admin, responses, ca, caller_secrets, surfaces)?)
+    }
+
+    fn serve_admin(
+        &mut self,
+        bound: Bound,
+        responses: Vec<Arc<Responses>>,
+        ca: &Authority,
+        caller_secrets: Arc<CallerSecrets>,
+        surfaces: &Surfaces<'_>,
+    ) -> std::io::Result<()> {
+        let Surfaces { directory, broker, clock, options, .. } = surfaces;
+        let names = HostNames::new(&options.host_names);
+        let listeners = Arc::new(VmListeners::new(Served {
+            broker: Arc::clone(broker),
+            clock: Arc::clone(clock),
+            names: names.clone(),
+            seed: options.request_id_seed ^ (5 << 96),
+            limiter: self.limiters.of("imds"),
+            responses: responses.first().map(Arc::clone).unwrap_or_default(),
+        }));
+        listeners.follow();
+        self.listeners = Some(Arc::clone(&listeners));
         let watched = MetricSources {
             workers: responses,
             limiters: self.limiters.all(),
             hiccups: self.probe.as_ref().map(Probe::hiccups),
         };
-        let (clock, ca_pem) = (Arc::clone(clock), ca.certificate_pem());
-        let (broker, secret) = (Arc::clone(broker), &self.admin_secret.secret);
-        let admin = Admin::new(broker, watched, clock, ca_pem, host_names, secret, caller_secrets);
-        Ok(self.serve(sockets.admin, Transport::Plain, admin)?)
+        let guard = match options.reach("admin") {
+            Reach::Local => Guard::Changes,
+            Reach::Network => Guard::Everything,
+        };
+        let admin_options = AdminOptions {
+            ca_pem: ca.certificate_pem(),
+            names,
+            secret: self.admin_secret.secret.clone(),
+            guard,
+            listeners,
+            caller_secrets,
+            start: options.test_tools.then(|| directory.read().records()),
+        };
+        let admin = Admin::new(Arc::clone(broker), watched, Arc::clone(clock), admin_options);
+        self.serve(bound, Transport::Plain, admin)
     }
 
     fn serve_extension(
@@ -267,7 +305,8 @@ impl Server {
     ) -> std::io::Result<()> {
         let Some(bound) = bound else { return Ok(()) };
         let Surfaces { broker, clock, options, .. } = surfaces;
-        let address = bound.listener.local_addr()?.ip();
+        // Programs of this machine call a listener on all addresses from a loopback address.
+        let address = callable(bound.listener.local_addr()?).ip();
         let vm = broker.vm(&broker.caller(address), clock.now());
         if vm.is_none() {
             tracing::warn!(
@@ -290,10 +329,12 @@ impl Server {
         options: &ServerOptions,
     ) -> std::io::Result<Vec<Arc<Responses>>> {
         let mut responses = Vec::new();
+        let notice = Arc::new(GatewayNotice::new(default_gateways()));
         for (listener, worker) in listeners.into_iter().zip(0_u128..) {
             let seed = options.request_id_seed ^ (worker << 64);
             let names = HostNames::new(&options.host_names);
             let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), names, seed);
+            let imds = imds.noticing(Arc::clone(&notice));
             responses.push(imds.responses());
             self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
         }
@@ -320,22 +361,21 @@ impl Server {
         transport: Transport,
         surface: S,
     ) -> std::io::Result<()> {
-        let settle = move || {
-            if priority == Priority::Low {
-                lower_priority();
-            }
-        };
-        // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().on_thread_start(settle).build()?;
         let (stop, limiter) = (self.stop.subscribe(), self.limiters.of(name));
-        let surface = Arc::new(surface);
-        let thread = std::thread::Builder::new().name(name.to_owned());
-        self.threads.push(thread.spawn(move || {
-            settle();
-            run(&runtime, listener, transport, surface, limiter, stop);
-        })?);
+        let worker = Worker { name, priority, transport, limiter, stop };
+        self.threads.push(worker.spawn(listener, surface)?);
         Ok(())
+    }
+
+    /// Writes the URLs and the authority to the private folder, so that clients of this user find the server.
+    fn describe_in(&self, folder: &Path, authority: &Authority) {
+        let written = operator::write_endpoints(folder, self.endpoints());
+        let written =
+            written.and_then(|()| operator::write_authority(folder, &authority.certificate_pem()));
+        if let Err(error) = written {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "other commands of this user will not find this server");
+        }
     }
 
     /// Returns the file with the secret that permits changes at the admin endpoint. Returns `None` if it
@@ -386,36 +426,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop.send_replace(true);
         self.maintenance = None;
+        if let Some(listeners) = self.listeners.take() {
+            listeners.stop();
+        }
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
-}
-
-fn run<S: Surface>(
-    runtime: &Runtime,
-    listener: TcpListener,
-    transport: Transport,
-    surface: Arc<S>,
-    limiter: Arc<ConnectionLimiter>,
-    mut stop: Shutdown,
-) {
-    let (tell, shutdown) = watch::channel(false);
-    let stopped = async move {
-        let _ = stop.wait_for(|stop| *stop).await;
-        tell.send_replace(true);
-        tokio::time::sleep(GRACE).await;
-    };
-    runtime.block_on(async move {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(%error, "a socket cannot be served"),
-        };
-        tokio::select! {
-            () = http::serve(listener, transport, surface, limiter, shutdown) => {}
-            () = stopped => {
-                tracing::warn!("requests were still in flight when the time to finish them was over");
-            }
-        }
-    });
 }

@@ -16,14 +16,13 @@ use crate::base::files::{GroupRead, SecretFileError, read_secret};
 use crate::base::ids::RoleAssignmentId;
 use crate::base::secret::Redacted;
 use crate::base::synthetic::IdentityIds;
+use crate::base::tls;
 use crate::service::directory::{CredentialError, Directory, IdSource, Principal, State};
 use crate::service::store::StoreError;
+use crate::service::world::archive::OPERATOR;
 use crate::service::world::record::{Application, Change, Credential, Key, Record, RoleAssignment};
 use crate::service::world::roles;
 use crate::service::world::roles::Scope;
-
-/// Display name in the directory.
-const NAME: &str = "mintbench operator";
 
 /// File with the certificate and key.
 pub(super) const PEM: &str = "operator.pem";
@@ -139,7 +138,7 @@ fn is_due(credential: &Credential, now: UnixSeconds) -> bool {
 
 fn existing(state: &State) -> Option<Application> {
     state.principals().find_map(|principal| match principal {
-        Principal::Application(application) if application.display_name == NAME => {
+        Principal::Application(application) if application.display_name == OPERATOR => {
             Some(Application::clone(application))
         }
         _ => None,
@@ -157,7 +156,7 @@ fn enrol(
         client_id,
         principal_id,
         tenant,
-        display_name: NAME.to_owned(),
+        display_name: OPERATOR.to_owned(),
         secret_digests: Vec::new(),
     };
     let owner = roles::by_name("Owner").ok_or(OperatorError::NoTenant)?;
@@ -239,6 +238,11 @@ pub(super) fn write_endpoints<'a>(
         endpoints.map(|(name, url)| (name.to_owned(), secure(name, url).into())).collect();
     let text = format!("{:#}\n", serde_json::Value::from(endpoints));
     replace_file(&folder.join(ENDPOINTS), 0o644, text.as_bytes())
+}
+
+/// Writes the certificate of the authority to a folder that does not keep the authority itself.
+pub(super) fn write_authority(folder: &Path, certificate_pem: &str) -> Result<(), OperatorError> {
+    replace_file(&folder.join(tls::FILES[0]), 0o644, certificate_pem.as_bytes())
 }
 
 /// Writes a whole file, and replaces an existing one.

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::base::clock::Seconds;
-use crate::base::files::GroupRead;
-use crate::base::http::ConnectionLimits;
+use crate::base::files::{Clients, GroupRead};
+use crate::base::http::{ConnectionLimits, Reach};
 use crate::base::secret::Redacted;
 use crate::base::x509::Certificate;
 use crate::service::arm::ArmAuth;
@@ -38,10 +38,14 @@ pub(crate) struct ServerOptions {
     /// URL to which vaults and control plane send clients for tokens, without a final slash; if `None`, the
     /// token service itself.
     pub authority_url: Option<String>,
+    /// Names of the endpoints that other machines may reach.
+    pub exposed: Vec<&'static str>,
     /// Limits for the connections of all endpoints except the admin endpoint.
     pub connections: ConnectionLimits,
     /// Address of the admin endpoint.
     pub admin: SocketAddr,
+    /// True if the admin endpoint can put the world back to its state at the start.
+    pub test_tools: bool,
     /// True if a thread measures wake-up delays of the host.
     pub hiccups: bool,
     /// True if the token service and the control plane refuse plain HTTP.
@@ -53,6 +57,8 @@ pub(crate) struct ServerOptions {
     /// Folder for the operator's certificate, the secret of the admin endpoint and the list of endpoints, if
     /// any.
     pub data: Option<PathBuf>,
+    /// Clients that find the server without such a folder.
+    pub clients: Clients,
     /// Trust in the group of the files in it.
     pub group_read: GroupRead,
     /// Secret of the admin endpoint, if the folder has none: random text that is valid in a header.
@@ -77,6 +83,13 @@ pub(crate) struct ServerOptions {
     pub request_id_seed: u128,
     /// Settings of the broker.
     pub broker: BrokerOptions,
+}
+
+impl ServerOptions {
+    /// Returns which machines may reach an endpoint.
+    pub(super) fn reach(&self, surface: &str) -> Reach {
+        if self.exposed.contains(&surface) { Reach::Network } else { Reach::Local }
+    }
 }
 
 /// A token service in another process.

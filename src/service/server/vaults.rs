@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::bound::{Bound, Priority, bind_error};
+use super::bound::{Bound, Priority, bind_error, callable};
 use super::error::ServerError;
 use super::options::ServerOptions;
 use crate::base::clock::Clock;
@@ -25,7 +25,8 @@ impl BoundVaults {
         let addr = options.vault;
         let everywhere = options.vault_uri.is_none().then(|| bind_all_loopback(addr)).flatten();
         let has_addresses = everywhere.is_some();
-        let listener = everywhere.map_or_else(|| bind(addr).map_err(bind_error("vault")), Ok)?;
+        let alone = || bind(addr, options.reach("vault")).map_err(bind_error("vault"));
+        let listener = everywhere.map_or_else(alone, Ok)?;
         let port = listener.local_addr()?.port();
         let uris = match &options.vault_uri {
             Some(template) => VaultUris::Names(template.clone()),
@@ -38,7 +39,7 @@ impl BoundVaults {
                 uris.of("NAME", None)
             );
         }
-        let url = format!("{}://{}", Scheme::Https, SocketAddr::new(addr.ip(), port));
+        let url = format!("{}://{}", Scheme::Https, callable(SocketAddr::new(addr.ip(), port)));
         Ok(Self { bound: Bound { name: "vault", listener, url, priority: Priority::Normal }, uris })
     }
 }

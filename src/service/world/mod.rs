@@ -5,6 +5,7 @@
 //! `file` or a `synthetic` shape. [`Vm`] and [`Identity`] are the rules that the broker
 //! follows. `directory` holds the current world.
 
+pub(crate) mod archive;
 pub mod federation;
 pub(crate) mod file;
 pub mod record;

@@ -133,9 +133,7 @@ impl SeedBuilder {
     /// # Errors
     /// Returns an error when the name would need escaping in a token response, or is too long.
     pub(crate) fn resource(&mut self, name: &str) -> Result<(), WorldError> {
-        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-        let fits = (1..=RESOURCE_LEN_MAX).contains(&name.len()) && name != "/";
-        if !fits || !name.bytes().all(plain) {
+        if !is_resource(name) {
             return Err(WorldError::Resource(name.to_owned()));
         }
         if self.resources.insert(name.to_owned()) {
@@ -192,6 +190,7 @@ impl SeedBuilder {
             location: LOCATION.to_owned(),
             tags: Tags::new(),
             address,
+            listener: None,
             system_assigned: identities.system_assigned,
             user_assigned: assignments(identities.user_assigned),
             properties: serde_json::Map::new(),
@@ -303,6 +302,14 @@ impl SeedBuilder {
     pub(crate) fn build(self) -> Vec<Record> {
         self.records
     }
+}
+
+/// Returns true if a name can be the resource of a token: it needs no escaping in a token response, and is not
+/// too long.
+pub(super) fn is_resource(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    let fits = (1..=RESOURCE_LEN_MAX).contains(&name.len()) && name != "/";
+    fits && name.bytes().all(plain)
 }
 
 fn check_tenant(tenant: TenantId, vm: &ArmId, assigned: &[Added]) -> Result<(), WorldError> {

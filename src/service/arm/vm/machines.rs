@@ -101,6 +101,7 @@ pub(crate) fn put(
             location: wanted.location(id, None)?,
             tags: BTreeMap::new(),
             address: None,
+            listener: None,
             system_assigned: None,
             user_assigned: Vec::new(),
             properties: Map::new(),

@@ -137,6 +137,9 @@ pub struct VirtualMachine {
     /// Source address of its requests. A machine without an address gets no requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
+    /// Port of its own listener on 127.0.0.1, if it has one. Callers there are this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<u16>,
     /// Its system-assigned identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_assigned: Option<IdentityIds>,

@@ -1,0 +1,209 @@
+//! `mintbench exec`: the environment, signals and exit code of a program, and what is left behind.
+
+use std::io::{BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::broker::{Broker, Connection, mintbench, poll, token_target};
+
+/// A program below `mintbench exec`, whose first line is the URL of its identity endpoint.
+struct Run {
+    process: Child,
+    lines: BufReader<ChildStdout>,
+    imds: SocketAddr,
+}
+
+const URL: &str = "echo \"$AZURE_POD_IDENTITY_AUTHORITY_HOST\"";
+
+impl Run {
+    /// Runs a script of the shell after it has printed the URL. Temporary files are in `folder`.
+    fn start(folder: &Path, flags: &[&str], script: &str) -> Self {
+        let mut command = mintbench();
+        command
+            .arg("exec")
+            .args(flags)
+            .args(["--", "/bin/sh", "-c"])
+            .arg(format!("{URL}; {script}"));
+        command.env("TMPDIR", folder).env("IDENTITY_ENDPOINT", "http://127.0.0.1:1");
+        command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Not in the foreground of a terminal, whose signals would not be passed on.
+        let mut process = command.process_group(0).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let url = line(&mut lines);
+        let imds = url.strip_prefix("http://").unwrap_or_else(|| panic!("no URL: {url}"));
+        Self { imds: imds.parse().unwrap(), process, lines }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    fn code(mut self) -> Option<i32> {
+        self.process.wait().unwrap().code()
+    }
+}
+
+fn line(lines: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+/// Returns the client id of a token from this endpoint.
+fn client_id(imds: SocketAddr) -> String {
+    let mut connection = Connection::open(TcpStream::connect(imds).unwrap());
+    let answer = connection.get(&token_target("resource=https://vault.azure.net"));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["client_id"].as_str().unwrap().to_owned()
+}
+
+/// Returns the names of what is in a folder.
+fn left_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_program_gets_a_token_and_gives_its_exit_code_and_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        "cat \"$SSL_CERT_FILE\" | head -1; echo \"[$IDENTITY_ENDPOINT]\"; read line; exit 7";
+    let mut run = Run::start(folder.path(), &[], script);
+    assert_eq!(line(&mut run.lines), "-----BEGIN CERTIFICATE-----");
+    assert_eq!(line(&mut run.lines), "[]");
+    assert_eq!(client_id(run.imds), "c11e0000-0000-4000-8000-000000000001");
+    assert_eq!(left_in(folder.path()).len(), 1);
+    run.process.stdin.take().unwrap().write_all(b"\n").unwrap();
+    let imds = run.imds;
+    assert_eq!(run.code(), Some(7));
+    assert_eq!(left_in(folder.path()), [""; 0]);
+    TcpStream::connect(imds).unwrap_err();
+}
+
+#[test]
+fn signals_reach_the_program_and_its_end_is_the_exit_code() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = Run::start(folder.path(), &[], "exec sleep 60");
+        run.signal(signal);
+        let imds = run.imds;
+        assert_eq!(run.code(), Some(code));
+        assert_eq!(left_in(folder.path()), [""; 0]);
+        TcpStream::connect(imds).unwrap_err();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'exit 9' TERM; echo set; while :; do sleep 0.05; done";
+    let mut run = Run::start(folder.path(), &[], script);
+    assert_eq!(line(&mut run.lines), "set");
+    run.signal(Signal::TERM);
+    assert_eq!(run.code(), Some(9));
+    assert_eq!(left_in(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_server_ends_with_its_exec_also_when_that_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run::start(folder.path(), &[], "echo $$; exec sleep 60");
+    let program: i32 = line(&mut run.lines).parse().unwrap();
+    run.signal(Signal::KILL);
+    let imds = run.imds;
+    assert_eq!(run.code(), None);
+    poll(|| TcpStream::connect(imds).is_err().then_some(()));
+    poll(|| left_in(folder.path()).is_empty().then_some(()));
+    kill_process(Pid::from_raw(program).unwrap(), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_server_that_runs_is_used_and_left_alone() {
+    let broker = Broker::serve(&[]);
+    let run = Run::start(broker.temporary.path(), &[], "exit 3");
+    assert_eq!(run.imds, broker.address("imds"));
+    assert_eq!(run.code(), Some(3));
+    assert_eq!(broker.token("resource=https://vault.azure.net").status, 200);
+}
+
+#[test]
+fn what_cannot_run_ends_as_in_a_shell() {
+    let folder = tempfile::tempdir().unwrap();
+    let exec = |args: &[&str]| {
+        let mut command: Command = mintbench();
+        command.arg("exec").args(args).env("TMPDIR", folder.path()).current_dir(folder.path());
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = exec(&["--", "/no/such/program"]);
+    assert!(code == Some(127) && said.contains("cannot run `/no/such/program`"), "{said}");
+    let (code, said) = exec(&["--", "/"]);
+    assert_eq!(code, Some(126), "{said}");
+    let (code, said) = exec(&["--data", "/nowhere", "--", "/bin/true"]);
+    assert!(code == Some(2) && said.contains("no server has the folder"), "{said}");
+    let (code, said) = exec(&["--vm", "nobody", "--", "/bin/true"]);
+    assert!(code == Some(2) && said.contains("no virtual machine is called `nobody`"), "{said}");
+    let (code, _) = exec(&[]);
+    assert_eq!(code, Some(2));
+    assert_eq!(left_in(folder.path()), [""; 0]);
+}
+
+#[test]
+fn two_machines_of_one_host_are_side_by_side() {
+    let world = crate::vm_listeners::two_machines();
+    let path = world.path().to_str().unwrap();
+    let broker = Broker::serve(&["--world", path]);
+    let folder = broker.temporary.path();
+    let [first, second] = ["vm-1", "vm-2"].map(|vm| Run::start(folder, &["--vm", vm], "read line"));
+    assert_ne!(first.imds, second.imds);
+    assert_eq!(client_id(first.imds), "00000000-0000-4000-8000-0000000000c1");
+    assert_eq!(client_id(second.imds), "00000000-0000-4000-8000-0000000000c2");
+    for mut run in [first, second] {
+        run.process.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert_eq!(run.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_world_of_its_own_is_served_beside_a_server_that_runs() {
+    let world = crate::vm_listeners::two_machines();
+    let path = world.path().to_str().unwrap();
+    let broker = Broker::serve(&[]);
+    let folder = broker.temporary.path();
+    let mut run = Run::start(folder, &["--world", path, "--vm", "vm-2"], "read line");
+    assert_ne!(run.imds, broker.address("imds"));
+    assert_eq!(client_id(run.imds), "00000000-0000-4000-8000-0000000000c2");
+    run.process.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert_eq!(run.code(), Some(0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn root_gets_a_network_with_the_real_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo \"$AZURE_POD_IDENTITY_AUTHORITY_HOST\"; \"$0\" token --data \"${SSL_CERT_FILE%/ca.pem}\" --resource https://vault.azure.net; exit 5";
+    let mut command = mintbench();
+    command.args([
+        "exec",
+        "--netns",
+        "--",
+        "/bin/sh",
+        "-c",
+        script,
+        env!("CARGO_BIN_EXE_mintbench"),
+    ]);
+    command.env("TMPDIR", folder.path()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let output = command.current_dir(folder.path()).output().unwrap();
+    let (out, err) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    if err.contains("--netns needs the rights of root") || err.contains("cannot run `ip`") {
+        // Not here, and said so.
+        assert!(matches!(output.status.code(), Some(2 | 127)), "{err}");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(5), "{err}");
+    let (url, token) = out.split_once('\n').unwrap();
+    assert_eq!(url, "http://169.254.169.254:80");
+    assert!(token.contains("c11e0000-0000-4000-8000-000000000001"), "{token} {err}");
+    assert_eq!(left_in(folder.path()), [""; 0]);
+}

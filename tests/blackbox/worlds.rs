@@ -1,0 +1,158 @@
+//! Whole worlds: export, import, comparison, and the way back to the start.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::broker::{Broker, mintbench};
+use crate::cli::file;
+
+fn texts(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs a command that must succeed, and returns its output.
+fn prints(broker: &Broker, args: &[&str]) -> String {
+    let (code, out, err) = texts(&broker.client(args));
+    assert_eq!(code, Some(0), "{args:?}: {err}");
+    out
+}
+
+/// Returns the flags of a broker with a data folder below `folder`.
+fn data(folder: &Path) -> String {
+    folder.join("data").to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_export_gives_the_same_export_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = data(folder.path());
+    let world = file(
+        "resources = ['api://orders']\n[[tenants]]\nid = '00000000-0000-4000-8000-0000000000a1'\n\
+         [[subscriptions]]\nid = '00000000-0000-4000-8000-0000000000b1'\ntenant = '00000000-0000-4000-8000-0000000000a1'\n\
+         [[vms]]\nname = 'vm-1'\nsubscription = '00000000-0000-4000-8000-0000000000b1'\nresource_group = 'rg'\naddress = '127.0.0.1'\nsystem_assigned = true\n\
+         [[vaults]]\nname = 'first'\nsubscription = '00000000-0000-4000-8000-0000000000b1'\nresource_group = 'rg'\n\
+         [[secrets]]\nvault = 'first'\nname = 'db'\nvalue = 'open sesame'\n\
+         [[applications]]\nname = 'app'\ntenant = '00000000-0000-4000-8000-0000000000a1'\nsecret = 'correct horse'\n",
+    );
+    let broker = Broker::serve(&["--data", &path, "--world", world.path().to_str().unwrap()]);
+    let run = |args: &[&str]| prints(&broker, &[args, &["--data", &path]].concat());
+    // A world with a past: an address that a machine left, tags, a deleted vault.
+    run(&["vm", "create", "vm-2", "--group", "rg", "--address", "127.0.0.7", "--tag", "a=b"]);
+    run(&["vm", "update", "vm-2", "--address", "any"]);
+    run(&["vault", "create", "second", "--group", "rg"]);
+    run(&["vault", "remove", "second"]);
+    let secret = run(&["world", "export", "--with-secrets"]);
+    let plain = run(&["world", "export"]);
+    assert!(
+        secret.contains("\"deletedVault\"") && secret.contains("\"formerAddress\""),
+        "{secret}"
+    );
+    assert!(secret.contains("secretVersion") && !plain.contains("secretVersion"), "{plain}");
+    assert!(secret.contains("secret_digests") && !plain.contains("secret_digests"), "{plain}");
+    assert!(!secret.contains("mintbench operator") && !secret.contains("signingKey"), "{secret}");
+
+    let exported = file(&secret);
+    let exported = exported.path().to_str().unwrap();
+    let other_folder = tempfile::tempdir().unwrap();
+    let other = data(other_folder.path());
+    let second = Broker::serve(&["--data", &other, "--seed-world", exported]);
+    let again = |args: &[&str]| prints(&second, &[args, &["--data", &other]].concat());
+    assert_eq!(again(&["world", "export", "--with-secrets"]), secret);
+    assert_eq!(again(&["world", "export"]), plain);
+    // What was exported works.
+    assert_eq!(second.token("resource=api://orders").status, 200);
+
+    let third = Broker::serve(&[]);
+    let refused = third.client(&["world", "import", exported]);
+    let (code, _, err) = texts(&refused);
+    assert!(code == Some(1) && err.contains("would be lost or changed"), "{err}");
+    let said = prints(&third, &["world", "import", "--replace", exported]);
+    assert!(
+        said.contains("from the next start of the server on there are tokens for api://orders"),
+        "{said}"
+    );
+    assert_eq!(prints(&third, &["world", "export", "--with-secrets"]), secret);
+    assert_eq!(third.token("resource=https://vault.azure.net").status, 200);
+}
+
+#[test]
+fn a_seed_world_is_used_at_the_first_start_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = data(folder.path());
+    let first = Broker::serve(&["--data", &path]);
+    let before = prints(&first, &["world", "export", "--data", &path]);
+    drop(first);
+    let other = crate::vm_listeners::two_machines();
+    let again = Broker::serve(&["--data", &path, "--seed-world", other.path().to_str().unwrap()]);
+    assert_eq!(prints(&again, &["world", "export", "--data", &path]), before);
+    let both = ["serve", "--world", "a.toml", "--seed-world", "b.json"];
+    let (code, _, err) = texts(&mintbench().args(both).output().unwrap());
+    assert!(code == Some(2) && err.contains("--world and --seed-world each name a world"), "{err}");
+}
+
+#[test]
+fn a_server_for_tests_goes_back_to_its_start() {
+    let broker = Broker::serve(&["--test-tools"]);
+    let export = || prints(&broker, &["world", "export", "--with-secrets"]);
+    let before = export();
+    let world = crate::vm_listeners::two_machines();
+    prints(&broker, &["world", "import", "--replace", world.path().to_str().unwrap()]);
+    assert_ne!(export(), before);
+    let client_id = || broker.token("resource=https://vault.azure.net").json()["client_id"].clone();
+    assert_eq!(client_id(), "00000000-0000-4000-8000-0000000000c1");
+    let keys = || broker.connect("sts").get("/common/discovery/keys").text();
+    let published = keys();
+    let mut admin = broker.connect("admin");
+    admin.send(b"POST /reset HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(admin.read().unwrap().status, 401);
+    let answer = broker.post_admin("/reset");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(export(), before);
+    assert_eq!(client_id(), "c11e0000-0000-4000-8000-000000000001");
+    assert_eq!(keys(), published);
+
+    let usual = Broker::serve(&[]);
+    let refused = usual.post_admin("/reset");
+    assert!(refused.status == 403 && refused.text().contains("--test-tools"), "{}", refused.text());
+}
+
+#[test]
+fn worlds_are_compared_and_checked_without_a_server() {
+    let broker = Broker::serve(&[]);
+    let secret = prints(&broker, &["world", "export", "--with-secrets"]);
+    let (before, after) = (file(&secret), file(&secret.replace("127.0.0.1", "127.0.0.2")));
+    let [before, after] = [&before, &after].map(|file| file.path().to_str().unwrap());
+    assert_eq!(prints(&broker, &["world", "diff", before]), "the worlds are equal\n");
+    let (code, out, _) =
+        texts(&mintbench().args(["world", "diff", before, after]).output().unwrap());
+    assert_eq!(code, Some(1));
+    assert!(out.starts_with("~ virtualMachine ") && out.ends_with(": address\n"), "{out}");
+    let validate =
+        |path: &str| texts(&mintbench().args(["world", "validate", path]).output().unwrap());
+    let (code, out, _) = validate(before);
+    assert!(code == Some(0) && out.contains("is a world: "), "{out}");
+    let twice = file(&secret.replace("demo-backup", "demo-app"));
+    let (code, _, err) = validate(twice.path().to_str().unwrap());
+    assert!(code == Some(1) && err.contains("is used twice"), "{err}");
+    let gone = file(
+        "{\"schema\": \"mintbench/world/1\", \"secrets\": false, \"records\": [\n{\"subscription\":{\"id\":\"00000000-0000-4000-8000-0000000000b1\",\"tenant\":\"00000000-0000-4000-8000-0000000000a1\",\"display_name\":\"x\"}}\n]}\n",
+    );
+    let (code, _, err) = validate(gone.path().to_str().unwrap());
+    assert!(code == Some(1) && err.contains("which is not there"), "{err}");
+    assert_eq!(validate("/nowhere").0, Some(2));
+    let world = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/world.toml");
+    assert_eq!(validate(world.to_str().unwrap()).0, Some(0));
+}
+
+#[test]
+fn an_export_with_secrets_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let broker = Broker::serve(&[]);
+    let out = broker.temporary.path().join("world.json");
+    let path = out.to_str().unwrap();
+    prints(&broker, &["world", "export", "--with-secrets", "--out", path]);
+    assert_eq!(std::fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    let refused = broker.connect("admin").get("/world");
+    assert_eq!(refused.status, 401);
+}
