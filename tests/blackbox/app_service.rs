@@ -184,7 +184,15 @@ fn programs_of_two_machines_on_one_host_are_told_apart_by_their_secrets() {
     let others = tokens[0]["appid"].as_str().unwrap();
     let refused = ask(&broker, &format!("{NEW}&client_id={others}"), &secrets[1]);
     assert_eq!(refused.status, 400, "{}", refused.text());
-    for (query, status) in [("", 400), ("?vm=", 404), ("?vm=none", 404)] {
+    let by_address = broker.post_admin("/identity-header?address=127.1.0.1");
+    assert_eq!(by_address.text().trim(), secrets[0]);
+    for (query, status) in [
+        ("", 400),
+        ("?vm=", 404),
+        ("?vm=none", 404),
+        ("?address=here", 400),
+        ("?address=127.0.0.1", 404),
+    ] {
         assert_eq!(broker.post_admin(&format!("/identity-header{query}")).status, status);
     }
     assert_eq!(broker.connect("admin").get("/identity-header?vm=vm-0").status, 405);

@@ -165,6 +165,42 @@ fn two_machines_of_one_host_are_side_by_side() {
 }
 
 #[test]
+fn a_program_has_the_pair_of_app_service_of_its_machine() {
+    let world = crate::vm_listeners::two_machines();
+    let path = world.path().to_str().unwrap();
+    let broker = Broker::serve(&["--world", path, "--app-service", "127.0.0.1:0"]);
+    let header = |flags: &[&str]| {
+        let script = "echo \"$IDENTITY_ENDPOINT $IDENTITY_HEADER\"";
+        let mut run = Run::start(broker.temporary.path(), flags, script);
+        let said = line(&mut run.lines);
+        assert_eq!(run.code(), Some(0));
+        let (endpoint, header) = said.split_once(' ').unwrap();
+        assert_eq!(endpoint, format!("http://{}/msi/token", broker.address("app-service")));
+        header.to_owned()
+    };
+    let [first, second] = [header(&[]), header(&["--vm", "vm-2"])];
+    assert_eq!(Some(&first), broker.identity_header.as_ref());
+    let target = "/msi/token?api-version=2019-08-01&resource=https://vault.azure.net";
+    for (header, client_id) in [(first, "c1"), (second, "c2")] {
+        let mut connection = broker.connect("app-service");
+        let head = format!(
+            "GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-IDENTITY-HEADER: {header}\r\n\r\n"
+        );
+        connection.send(head.as_bytes());
+        let answer = connection.read().unwrap().json();
+        assert_eq!(answer["client_id"], format!("00000000-0000-4000-8000-0000000000{client_id}"));
+    }
+}
+
+#[test]
+fn a_program_that_is_no_machine_has_no_pair_of_app_service() {
+    let broker = Broker::serve(&["--synthetic", "vms=1", "--app-service", "127.0.0.1:0"]);
+    let mut run = Run::start(broker.temporary.path(), &[], "echo \"[$IDENTITY_ENDPOINT]\"");
+    assert_eq!(line(&mut run.lines), "[]");
+    assert_eq!(run.code(), Some(0));
+}
+
+#[test]
 fn a_world_of_its_own_is_served_beside_a_server_that_runs() {
     let world = crate::vm_listeners::two_machines();
     let path = world.path().to_str().unwrap();

@@ -22,6 +22,7 @@ fn a_refusal_names_the_flag_that_exposes_the_endpoint() {
     for (surface, said) in [
         ("imds", "whoever reaches it gets tokens"),
         ("sts", "whoever reaches it may try to sign in"),
+        ("app-service", "whoever reaches it may try to sign in"),
         ("admin", "every request then needs the admin secret"),
     ] {
         let flag = format!("--{surface}");
@@ -91,6 +92,13 @@ fn other_machines_reach_what_is_exposed_and_nothing_else() {
     ] {
         assert!(said.contains(&part), "{part}: {said}");
     }
+}
+
+#[test]
+fn an_exposed_endpoint_of_app_service_is_called_from_this_machine_by_loopback() {
+    let broker = Broker::serve(&["--app-service", "0.0.0.0:0", "--expose", "app-service"]);
+    assert!(broker.address("app-service").ip().is_loopback());
+    assert!(broker.identity_header.is_some(), "the demo machine calls from 127.0.0.1");
 }
 
 #[test]

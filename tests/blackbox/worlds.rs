@@ -118,6 +118,22 @@ fn a_server_for_tests_goes_back_to_its_start() {
 }
 
 #[test]
+fn keys_of_vaults_come_and_go_with_the_world_and_are_secret() {
+    let broker = Broker::serve(&["--test-tools"]);
+    let export = || prints(&broker, &["world", "export", "--with-secrets"]);
+    let before = export();
+    let key = "{\"keyVersion\":{\"vault\":\"/subscriptions/5ab5c1de-0000-4000-8000-000000000001/resourceGroups/demo/providers/Microsoft.KeyVault/vaults/demo-vault\",\"name\":\"sign\",\"version\":\"0123456789abcdef0123456789abcdef\",\"public\":{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"x\",\"y\":\"y\"},\"private_key\":\"bm90IGEga2V5\",\"operations\":[\"sign\"],\"enabled\":true,\"created\":1700000000,\"updated\":1700000000,\"ordinal\":0}}";
+    let with_key = file(&before.replacen("\n]}", &format!(",\n{key}\n]}}"), 1));
+    let said = prints(&broker, &["world", "import", with_key.path().to_str().unwrap()]);
+    assert_eq!(said, "imported: 1 changes\n");
+    assert!(export().contains(key), "{}", export());
+    let plain = prints(&broker, &["world", "export"]);
+    assert!(!plain.contains("keyVersion") && !plain.contains("bm90IGEga2V5"), "{plain}");
+    assert_eq!(broker.post_admin("/reset").text(), "1 changes\n");
+    assert_eq!(export(), before);
+}
+
+#[test]
 fn worlds_are_compared_and_checked_without_a_server() {
     let broker = Broker::serve(&[]);
     let secret = prints(&broker, &["world", "export", "--with-secrets"]);
