@@ -9,6 +9,7 @@
 
 mod admin;
 mod attacks;
+mod both_ways;
 mod broker;
 mod cli;
 mod control;

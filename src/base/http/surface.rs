@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::sync::watch;
 
-use super::message::Payload;
+use super::message::{Payload, PlainRequest};
 
 /// An HTTP surface: one of the listeners of a broker.
 pub trait Surface: Send + Sync + 'static {
@@ -27,6 +27,33 @@ pub trait Surface: Send + Sync + 'static {
         caller: &Self::Caller,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Payload>> + Send;
+
+    /// Returns true if [`Self::answer_plain`] answers some requests.
+    fn answers_plain(&self) -> bool {
+        false
+    }
+
+    /// Appends the whole answer to a plain request to `answer`: the same bytes as hyper would write for
+    /// [`Self::respond`].
+    fn answer_plain(
+        &self,
+        _caller: &Self::Caller,
+        _request: &PlainRequest<'_, '_>,
+        _answer: &mut Vec<u8>,
+    ) -> PlainAnswer {
+        PlainAnswer::Never
+    }
+}
+
+/// Result of [`Surface::answer_plain`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainAnswer {
+    /// The answer was appended.
+    Appended,
+    /// Nothing was appended: the surface leaves such requests to hyper, also those that it refuses.
+    Never,
+    /// Nothing was appended, because the answer is not known at once. The next request may get one.
+    NotNow,
 }
 
 /// URL scheme of the requests of a connection.

@@ -66,7 +66,7 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let options = options(args)?;
     // Signals are caught before anything starts, so that a signal cannot interrupt a half-started server.
     let mut signals = StopSignals::catch().map_err(ServeError::Signals)?;
-    if args.end_with_stdin {
+    if args.hidden.end_with_stdin {
         end_with_stdin().map_err(ServeError::Signals)?;
     }
     let (store, new) = store(args)?;
@@ -231,6 +231,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         hiccups: args.hiccups,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
+        hyper_only: args.hidden.hyper_only,
         data: args.data.clone(),
         group_read: args.secret_files.group(),
         fresh_admin_secret: fresh_secret()?,

@@ -5,13 +5,17 @@
 //! `api-version`, parameters. Anything that depends on the caller comes last.
 
 mod admission;
+mod direct;
 mod document;
 mod endpoint;
 mod error;
 mod events;
 mod extension;
 mod instance;
+mod parameters;
 mod query;
+mod reply;
+mod route;
 mod token;
 mod versions;
 

@@ -253,6 +253,7 @@ impl Server {
             let seed = options.request_id_seed ^ (worker << 64);
             let names = HostNames::new(&options.host_names);
             let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), names, seed);
+            let imds = if options.hyper_only { imds.with_hyper_only() } else { imds };
             responses.push(imds.responses());
             self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
         }

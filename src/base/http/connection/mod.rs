@@ -1,6 +1,8 @@
 //! One connection: plain or TLS, its requests, and the set of all connections of a worker.
 
+mod direct;
 mod heads;
+mod plain;
 mod requests;
 mod set;
 mod stream;

@@ -9,10 +9,26 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::heads::HeadFilter;
-use crate::base::http::limits::Activity;
+use crate::base::http::limits::{Activity, TurnEnd};
 
 /// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
 pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
+
+/// Size of the read buffer of a connection while hyper does not have it. hyper gets heads that are larger.
+pub(crate) const RECEIVED_BYTES: usize = 4 * 1024;
+
+/// Requests that a stream passes on to hyper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// Every request.
+    All,
+    /// One request, whose head has not been passed on yet. It has no body.
+    One,
+    /// Nothing but the end of the stream, until the one request has been answered.
+    End,
+    /// Nothing. The stream looks like one that has ended, so that hyper gives it back.
+    Nothing,
+}
 
 /// A stream that examines request heads and records whether the peer reads its answers.
 #[derive(Debug)]
@@ -24,11 +40,35 @@ pub(crate) struct MonitoredStream<I> {
     rest: BytesMut,
     /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
     unsent: Option<usize>,
+    passing: Passing,
 }
 
 impl<I> MonitoredStream<I> {
     pub(crate) fn new(io: I, activity: Arc<Activity>) -> Self {
-        Self { io, activity, heads: HeadFilter::new(), rest: BytesMut::new(), unsent: None }
+        Self {
+            io,
+            activity,
+            heads: HeadFilter::new(),
+            rest: BytesMut::new(),
+            unsent: None,
+            passing: Passing::All,
+        }
+    }
+
+    /// Prepares the stream for hyper, which gets `arrived` and then what arrives.
+    pub(crate) fn lend(&mut self, arrived: &[u8], passing: Passing) {
+        if passing == Passing::One {
+            self.activity.turn.begin();
+        } else {
+            self.activity.turn.clear();
+        }
+        (self.heads, self.passing) = (HeadFilter::new(), passing);
+        self.rest = BytesMut::from(arrived);
+    }
+
+    /// Takes the bytes that arrived while hyper had the stream.
+    pub(crate) fn take_arrived(&mut self) -> BytesMut {
+        std::mem::take(&mut self.rest)
     }
 
     /// Passes on the bytes of `buf` from `start`, except those that must wait.
@@ -49,6 +89,20 @@ impl<I> MonitoredStream<I> {
         self.rest.advance(count);
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
+        }
+        if self.passing == Passing::One && self.heads.is_between() {
+            self.passing = Passing::End;
+        }
+    }
+
+    /// Ends hyper's turn if its answer has been written.
+    fn note_turn(&mut self) {
+        if self.passing == Passing::End {
+            match self.activity.turn.written() {
+                Some(TurnEnd::Over) => self.passing = Passing::Nothing,
+                Some(TurnEnd::Kept) => self.passing = Passing::All,
+                None => {}
+            }
         }
     }
 
@@ -82,12 +136,47 @@ impl<I> MonitoredStream<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> MonitoredStream<I> {
+    /// Reads bytes that hyper does not get.
+    pub(crate) fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Error>> {
+        Pin::new(&mut self.io).poll_read(context, buf)
+    }
+
+    /// Reads while hyper answers, to see the end of the stream. Requests that arrive meanwhile wait in
+    /// `rest`. While there are any, nothing is read, and the answer wakes the task.
+    fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if !self.rest.is_empty() {
+            return Poll::Pending;
+        }
+        let mut arrived = buf.take(RECEIVED_BYTES);
+        ready!(Pin::new(&mut self.io).poll_read(context, &mut arrived))?;
+        if arrived.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.rest.extend_from_slice(arrived.filled());
+        Poll::Pending
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for MonitoredStream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<(), Error>> {
+        match self.passing {
+            Passing::All | Passing::One => {}
+            Passing::End => return self.poll_end(context, buf),
+            Passing::Nothing => return Poll::Ready(Ok(())),
+        }
         if !self.rest.is_empty() {
             self.hand_on_rest(buf);
             return Poll::Ready(Ok(()));
@@ -127,6 +216,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let flushed = Pin::new(&mut self.io).poll_flush(context);
         self.note_flushed(&flushed);
+        if flushed.is_ready() {
+            self.note_turn();
+        }
         flushed
     }
 
@@ -134,6 +226,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
+        if self.passing == Passing::Nothing {
+            return Poll::Ready(Ok(()));
+        }
         let shut = Pin::new(&mut self.io).poll_shutdown(context);
         self.note_flushed(&shut);
         shut
