@@ -1,4 +1,4 @@
-"""Load generators and the server that they are held against; `truth.py` and `generator.py` use it.
+"""Load generators and the server that they are held against, for the scripts of `truth`, `generator`, `verdicts` and `floors`.
 
 Each generator is found by an environment variable or on the PATH, and says its version and how it was
 obtained. What it reports is taken from its own output, in microseconds.
@@ -99,6 +99,11 @@ class Job:
     arrivals: str = "poisson"
     # What is asked of a generator that asks for a rate also then: what it cannot send is left over.
     most: int = 400_000
+    # Of each request, beside Host; mintbench and wrk alone know them.
+    headers: tuple = ()
+    # Of mintbench alone: how it asks, and further flags.
+    protocol: str = "get"
+    more: tuple = ()
 
 
 @dataclass
@@ -146,6 +151,10 @@ def recorded(tool, server, job):
     if tool.WARMUP_S:
         server.forget_after(tool.WARMUP_S)
     return tool.run(job), server.record()
+
+
+def flags(name, values):
+    return [word for value in values for word in (name, value)]
 
 
 def last_json(text):
@@ -196,7 +205,8 @@ class Mintbench(Tool):
         with tempfile.TemporaryDirectory() as folder:
             # More is asked of it than it can send, and what it did send is counted.
             most = ["--rate", str(job.most), "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
-            command = [*(pinned() if self.confined else []), self.path(), "run", "--target", f"get+{job.url}", *most, "--arrivals", job.arrivals]
+            command = [*(pinned() if self.confined else []), self.path(), "run", "--target", f"{job.protocol}+{job.url}", *most, "--arrivals", job.arrivals]
+            command += [*flags("--header", job.headers), *job.more]
             command += ["--pacer-test", "0s", "--warmup", f"{self.WARMUP_S}s", "--duration", f"{job.seconds}s", "--threads", "1"]
             command += ["--cores", str(processors()[1]), "--connections", str(job.connections)]
             command += ["--max-errors", "1", "--strict", "--json", "--out", f"{folder}/run"]
@@ -219,13 +229,15 @@ class Mintbench(Tool):
 class Wrk(Tool):
     name, variable, program = "wrk", "WRK", "wrk"
     how = "Debian's package, `apt-get install wrk`"
+    script = LUA
 
     def version(self):
         ended, _ = run([self.path(), "-v"])
         return (ended.stdout + ended.stderr).splitlines()[0].split(" Copyright")[0]
 
     def args(self, job):
-        return ["-t1", f"-c{job.connections}", f"-d{job.seconds}s", "-s", str(LUA), job.url]
+        headers = flags("-H", job.headers)
+        return ["-t1", f"-c{job.connections}", f"-d{job.seconds}s", "-s", str(self.script), *headers, job.url]
 
     def read(self, text, _):
         line = last_json(text)

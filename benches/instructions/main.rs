@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to report")]
 #![expect(missing_docs, unused_qualifications, reason = "the macros write items without them")]
 
+mod hits;
 #[expect(dead_code, reason = "the other benches use more of it")]
 mod support;
 
@@ -29,6 +30,7 @@ use mintbench::service::cache::{Cache, NewValue};
 use mintbench::service::imds::Query;
 use mintbench::service::token::Token;
 
+use hits::{FIVE_HEADERS, Hits, NINE_HEADERS};
 use support::NOW;
 use support::keys::Keys;
 use support::tokens::rs256_token;
@@ -89,6 +91,16 @@ fn body_render(token: Token) -> Token {
     token
 }
 
+// Whole requests that hit, with the client's side of a connection in memory and without system calls. No
+// limit: the count has not been settled yet.
+#[library_benchmark]
+#[bench::five_headers(args = (FIVE_HEADERS), setup = Hits::new)]
+#[bench::nine_headers(args = (NINE_HEADERS), setup = Hits::new)]
+fn whole_hit(mut hits: Hits) -> Hits {
+    hits.ask(black_box(TIMES));
+    hits
+}
+
 fn schedule(arrivals: Arrivals) -> Schedule {
     Schedule::new(arrivals, 1e6, Nanos::from_secs(3_600), 1)
 }
@@ -107,7 +119,8 @@ fn schedule_poisson(mut schedule: Schedule) -> Option<Nanos> {
 
 library_benchmark_group!(
     name = steps,
-    benchmarks = [request_parse, cache_hit, body_render, schedule_constant, schedule_poisson]
+    benchmarks =
+        [request_parse, cache_hit, body_render, whole_hit, schedule_constant, schedule_poisson]
 );
 
 main!(library_benchmark_groups = steps);

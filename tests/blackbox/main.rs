@@ -10,6 +10,7 @@
 mod admin;
 mod app_service;
 mod attacks;
+mod both_ways;
 mod broker;
 mod cli;
 mod control;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
@@ -47,6 +48,23 @@ pub async fn serve<S: Surface>(
         }
         acceptor.tick(ticks);
     }
+}
+
+/// Serves one connection over any stream, as [`serve`] serves those that it accepts without TLS. Returns at once
+/// when `limiter` admits no connection.
+pub async fn serve_stream<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
+    stream: I,
+    peer: Peer,
+    surface: Arc<S>,
+    limiter: &Arc<ConnectionLimiter>,
+    shutdown: Shutdown,
+) {
+    let (caller, unsent_bytes) = (peer.addr.ip(), limiter.limits().unsent_bytes);
+    let Ok(Admitted { slot, .. }) = limiter.admit(caller, &limiter.tally(surface.name())) else {
+        return;
+    };
+    let budget = UnsentBudget::new(unsent_bytes).budget(caller.to_canonical());
+    Connection { stream, peer, slot, budget }.serve_begun(surface, shutdown).await;
 }
 
 /// The accepting side of a listener.

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::sync::watch;
 
-use super::message::Payload;
+use super::message::{Payload, PlainRequest};
 
 /// An HTTP surface: one of the listeners of a broker.
 pub trait Surface: Send + Sync + 'static {
@@ -27,6 +27,37 @@ pub trait Surface: Send + Sync + 'static {
         caller: &Self::Caller,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Payload>> + Send;
+
+    /// Returns true if [`Self::answer_plain`] answers some requests.
+    fn answers_plain(&self) -> bool {
+        false
+    }
+
+    /// Appends the whole answer to a plain request to `answer`: the same bytes as hyper would write for
+    /// [`Self::respond`]. Requests whose answer is not known at once are left to hyper, and so are those that are
+    /// refused.
+    fn answer_plain(
+        &self,
+        _caller: &Self::Caller,
+        _request: &PlainRequest<'_, '_>,
+        _answer: &mut Vec<u8>,
+    ) -> PlainAnswer {
+        PlainAnswer::Left
+    }
+
+    /// Returns true if [`Self::answer_plain`] may answer the next request like the one that got `response`.
+    fn is_plain_answer(&self, _response: &Response<Payload>) -> bool {
+        false
+    }
+}
+
+/// Result of [`Surface::answer_plain`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainAnswer {
+    /// The answer was appended.
+    Appended,
+    /// Nothing was appended: the request is left to hyper.
+    Left,
 }
 
 /// URL scheme of the requests of a connection.

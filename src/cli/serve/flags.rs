@@ -88,9 +88,8 @@ pub(crate) struct ServeArgs {
     /// Measure the wake-up delays of this host, and show them in /metrics
     #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
     pub(super) hiccups: bool,
-    /// End when standard input ends: the process that started this one has gone
-    #[arg(long, hide = true, env = "MINTBENCH_SERVE_END_WITH_STDIN")]
-    pub(super) end_with_stdin: bool,
+    #[command(flatten)]
+    pub(super) hidden: HiddenFlags,
     /// Folder of the stored world [default: none: the world is in memory and ends with the process]
     #[arg(long, value_name = "DIR", env = "MINTBENCH_DATA")]
     pub(super) data: Option<PathBuf>,
@@ -189,6 +188,17 @@ pub(crate) struct ServeArgs {
     /// Cores to run on, such as 0,1 [default: all]
     #[arg(long, value_name = "LIST", env = "MINTBENCH_SERVE_CPUS")]
     pub(super) cpus: Option<String>,
+}
+
+/// Flags for programs that start this one.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct HiddenFlags {
+    /// End when standard input ends: the process that started this one has gone
+    #[arg(long, hide = true, env = "MINTBENCH_SERVE_END_WITH_STDIN")]
+    pub(super) end_with_stdin: bool,
+    /// Answer every request through hyper, for comparisons with the reader of token requests in front of it
+    #[arg(long, hide = true, env = "MINTBENCH_SERVE_HYPER_ONLY")]
+    pub(super) hyper_only: bool,
 }
 
 fn lifetime(text: &str) -> Result<Seconds, String> {

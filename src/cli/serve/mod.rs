@@ -72,7 +72,7 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let options = options(args)?;
     // Signals are caught before anything starts, so that a signal cannot interrupt a half-started server.
     let mut signals = StopSignals::catch().map_err(ServeError::Signals)?;
-    if args.end_with_stdin {
+    if args.hidden.end_with_stdin {
         end_with_stdin().map_err(ServeError::Signals)?;
     }
     let (store, new) = store(args)?;
@@ -268,6 +268,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         test_tools: args.tests.test_tools,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
+        hyper_only: args.hidden.hyper_only,
         data: args.data.clone(),
         clients: if args.end_with_stdin { Clients::Parent } else { Clients::OfUser },
         group_read: args.secret_files.group(),

@@ -171,9 +171,7 @@ impl Broker {
         for _ in 0..CHANGES_MAX {
             let holding = selected.holding;
             let resource = self.resource(&selected, request.resource)?;
-            // Once the holding has ended, the index may give the number of an unlisted resource to another
-            // one.
-            let is_lasting = matches!(resource, Resource::Listed(_));
+            let is_lasting = resource.is_lasting();
             let given = self.give(selected, resource, request.freshness, now).await;
             if is_lasting && let Ok(Answer { via: Via::Hit, .. }) = given {
                 return given;
@@ -182,12 +180,32 @@ impl Broker {
             // may have been set.
             now = clock.now();
             selected = self.select(caller, request.selector, now)?;
-            let is_in_time = given.as_ref().map_or(true, |answer| answer.entry.is_usable(now));
-            if selected.holding == holding && is_in_time {
+            if selected.confirms(holding, given.as_ref().ok(), now) {
                 return given.map(|answer| Answer { at: now, ..answer });
             }
         }
         Err(TokenError::Busy)
+    }
+
+    /// Returns what [`Self::token`] would return, if that is a cached token and nothing has changed meanwhile.
+    /// Otherwise returns `None`, and [`Self::token`] decides.
+    pub fn hit(
+        &self,
+        caller: &Caller,
+        request: &TokenRequest<'_>,
+        clock: &dyn Clock,
+    ) -> Option<Answer> {
+        let now = clock.now();
+        let selected = self.select(caller, request.selector, now).ok()?;
+        let resource = self.resource(&selected, request.resource).ok()?;
+        let answer = self.cached(&selected, &resource, request.freshness, now).ok().flatten()?;
+        if resource.is_lasting() {
+            return Some(answer);
+        }
+        let now = clock.now();
+        let again = self.select(caller, request.selector, now).ok()?;
+        let is_right = again.confirms(selected.holding, Some(&answer), now);
+        is_right.then_some(Answer { at: now, ..answer })
     }
 
     /// Returns the requested resource, in the tenant of the VM.
@@ -218,17 +236,31 @@ impl Broker {
         freshness: Freshness,
         now: UnixSeconds,
     ) -> Result<Answer, TokenError> {
-        if freshness == Freshness::Held
-            && let Some(hit) = self.cache.get(Key::new(selected.holding.0, resource.number()), now)
-        {
-            if let Some(refresh) = hit.refresh {
-                let wanted = selected.wants(resource)?;
-                self.lanes.renew(Job { wanted, purpose: Purpose::Renewal(refresh) });
-            }
-            return Ok(Answer { entry: hit.entry, via: Via::Hit, at: now });
+        if let Some(answer) = self.cached(&selected, &resource, freshness, now)? {
+            return Ok(answer);
         }
         let (entry, via) = self.mint(selected.wants(resource)?, freshness, now).await?;
         Ok(Answer { entry, via, at: now })
+    }
+
+    /// Returns the cached token, if the caller accepts one, and queues its renewal if this caller has to.
+    fn cached(
+        &self,
+        selected: &Selected,
+        resource: &Resource,
+        freshness: Freshness,
+        now: UnixSeconds,
+    ) -> Result<Option<Answer>, TokenError> {
+        if freshness != Freshness::Held {
+            return Ok(None);
+        }
+        let key = Key::new(selected.holding.0, resource.number());
+        let Some(hit) = self.cache.get(key, now) else { return Ok(None) };
+        if let Some(refresh) = hit.refresh {
+            let wanted = selected.clone().wants(resource.clone())?;
+            self.lanes.renew(Job { wanted, purpose: Purpose::Renewal(refresh) });
+        }
+        Ok(Some(Answer { entry: hit.entry, via: Via::Hit, at: now }))
     }
 
     fn select(
@@ -285,7 +317,7 @@ impl Broker {
 }
 
 /// A VM, and the identity that the request selects.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Selected {
     vm: Arc<Vm>,
     holding: HoldingIndex,
@@ -294,6 +326,12 @@ struct Selected {
 impl Selected {
     fn held(&self) -> Result<&Held, TokenError> {
         self.vm.holding(self.holding).ok_or(TokenError::Select(SelectError::NotFound))
+    }
+
+    /// Returns true if what was given for `holding` is still right: the caller has this holding, and the token
+    /// is usable.
+    fn confirms(&self, holding: HoldingIndex, given: Option<&Answer>, now: UnixSeconds) -> bool {
+        self.holding == holding && given.is_none_or(|answer| answer.entry.is_usable(now))
     }
 
     fn wants(self, resource: Resource) -> Result<Wanted, TokenError> {

@@ -24,6 +24,12 @@ pub(super) enum Resource {
 }
 
 impl Resource {
+    /// Returns true if the number always means this resource. Once a holding has ended, the index may give the
+    /// number of an unlisted resource to another one.
+    pub(super) const fn is_lasting(&self) -> bool {
+        matches!(self, Self::Listed(_))
+    }
+
     /// Returns the number for the cache key of one holding.
     pub(super) const fn number(&self) -> u32 {
         match self {

@@ -1,21 +1,24 @@
-//! The identity endpoint: routes, and the headers of all answers.
+//! The identity endpoint: its requests, answered through hyper or without it.
 
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue, SERVER};
 use hyper::{Method, Request, Response, StatusCode};
+use parking_lot::Mutex;
 use uuid::Uuid;
-use uuid::fmt::Hyphenated;
 
 use super::admission::admit;
+use super::direct::Memory;
 use super::error::ImdsError;
 use super::gateway::GatewayNotice;
 use super::query::Query;
+use super::reply::{has_token, mark};
+use super::route::Route;
 use super::versions;
 use crate::base::clock::Clock;
 use crate::base::http::{
-    HostNames, HostRules, Payload, Peer, RequestIds, Responses, Surface, give_reason, json_reply,
+    HostNames, HostRules, Payload, Peer, PlainAnswer, PlainRequest, RequestIds, Responses, Surface,
+    give_reason, json_reply,
 };
 use crate::service::broker::Broker;
 use crate::service::directory::{Called, Caller};
@@ -28,53 +31,11 @@ pub struct Imds {
     pub(super) hosts: HostRules,
     pub(super) responses: Arc<Responses>,
     pub(super) request_ids: RequestIds,
+    /// Memory for answers without hyper; if `None`, hyper gets every request. Only this worker locks it.
+    memory: Option<Mutex<Memory>>,
     /// VM of this listener, if it is the listener of one VM.
     called: Option<Arc<Called>>,
     notice: Option<Arc<GatewayNotice>>,
-}
-
-/// Target of a path. The first segment ignores case, as in Azure; the others do not. Paths are never decoded,
-/// so each has one spelling, except for slashes: an SDK appends one to the token path, and empty segments of
-/// instance paths are ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route<'a> {
-    Events,
-    Info,
-    Instance(&'a str),
-    Token,
-    Versions,
-}
-
-impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Option<Self> {
-        const ROOT: &str = "/metadata";
-        let (root, rest) = path.split_at_checked(ROOT.len())?;
-        if !root.eq_ignore_ascii_case(ROOT) {
-            return None;
-        }
-        match rest {
-            // MSAL for JavaScript appends a slash to the URL of every token endpoint.
-            "/identity/oauth2/token" | "/identity/oauth2/token/" => Some(Self::Token),
-            "/identity/info" => Some(Self::Info),
-            "/scheduledevents" => Some(Self::Events),
-            "/versions" => Some(Self::Versions),
-            _ => {
-                let leaf = rest.strip_prefix("/instance")?;
-                (leaf.is_empty() || leaf.starts_with('/')).then_some(Self::Instance(leaf))
-            }
-        }
-    }
-}
-
-impl Route<'_> {
-    /// Refuses a method that the path does not support. `HEAD` is refused too: Azure documents only `GET`.
-    fn admit(self, method: &Method) -> Result<(), ImdsError> {
-        match (self, method) {
-            (_, &Method::GET) | (Self::Events, &Method::POST) => Ok(()),
-            (Self::Events, _) => Err(ImdsError::MethodNotAllowed("GET, POST")),
-            _ => Err(ImdsError::MethodNotAllowed("GET")),
-        }
-    }
 }
 
 impl Imds {
@@ -88,9 +49,16 @@ impl Imds {
             hosts: HostRules::local(names),
             responses: Arc::default(),
             request_ids,
+            memory: Some(Mutex::default()),
             called: None,
             notice: None,
         }
+    }
+
+    /// Leaves every request to hyper.
+    #[must_use]
+    pub fn with_hyper_only(self) -> Self {
+        Self { memory: None, ..self }
     }
 
     /// Notices callers behind a gateway.
@@ -170,49 +138,25 @@ impl Surface for Imds {
             refused
         });
         self.responses.count(response.status());
-        let headers = response.headers_mut();
-        headers.insert(SERVER, SERVER_NAME);
-        let mut text = [0; Hyphenated::LENGTH];
-        if let Ok(id) = HeaderValue::from_str(request_id.hyphenated().encode_lower(&mut text)) {
-            headers.insert(REQUEST_ID, id);
-        }
+        mark(response.headers_mut(), request_id);
         response
     }
-}
 
-/// Value of `Server`. MSAL.NET recognises the service by `IMDS/`.
-const SERVER_NAME: HeaderValue =
-    HeaderValue::from_static(concat!("IMDS/150.870.65.0 mintbench/", env!("CARGO_PKG_VERSION")));
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_first_path_segment_alone_ignores_case() {
-        assert_eq!(Route::of("/metadata/identity/oauth2/token"), Some(Route::Token));
-        assert_eq!(Route::of("/Metadata/identity/oauth2/token"), Some(Route::Token));
-        assert_eq!(Route::of("/metadata/identity/oauth2/token/"), Some(Route::Token));
-        assert_eq!(Route::of("/metadata/instance/compute"), Some(Route::Instance("/compute")));
-        for path in [
-            "/",
-            "/metadata",
-            "/metadata/identity",
-            "/metadata/Identity/oauth2/token",
-            "/metadata/identity/oauth2/token//",
-            "/metadata/identity/getplatformmetadata",
-            "/metadata/instances",
-            "/metadata%2Fidentity/oauth2/token",
-        ] {
-            assert_eq!(Route::of(path), None, "{path}");
-        }
+    fn answers_plain(&self) -> bool {
+        self.memory.is_some()
     }
 
-    proptest! {
-        #[test]
-        fn no_path_makes_the_route_panic(text in "\\PC{0,60}") {
-            let _ = Route::of(&text);
-        }
+    fn answer_plain(
+        &self,
+        caller: &Caller,
+        request: &PlainRequest<'_, '_>,
+        answer: &mut Vec<u8>,
+    ) -> PlainAnswer {
+        let Some(memory) = &self.memory else { return PlainAnswer::Left };
+        self.answer_hit(&mut memory.lock(), caller, request, answer)
+    }
+
+    fn is_plain_answer(&self, response: &Response<Payload>) -> bool {
+        has_token(response)
     }
 }

@@ -11,14 +11,14 @@ use uuid::Uuid;
 
 use super::admission::admit;
 use super::error::{ImdsError, Refusal, with_hints};
+use super::parameters::Parameters;
 use super::query::Query;
-use super::token;
+use super::reply::token_reply;
 use crate::base::clock::Clock;
 use crate::base::http::{
     HostNames, HostRules, Payload, Peer, RequestIds, Surface, give_reason, json_reply, read_body,
 };
-use crate::service::broker::{Broker, TokenRequest};
-use crate::service::cache::Freshness;
+use crate::service::broker::Broker;
 use crate::service::directory::Caller;
 
 const ALLOWED: &str = "GET, POST";
@@ -90,18 +90,11 @@ impl Extension {
         request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
         let query = Query::parse(parameters)?;
-        query.refuse_repeats()?;
-        let selector = token::selector(&query)?;
-        let resource = token::resource(&query)?;
-        let request = TokenRequest {
-            selector: selector.as_ref(),
-            resource: &resource,
-            freshness: Freshness::Held,
-        };
-        let answer = self.broker.token(caller, &request, &*self.clock).await;
+        let parameters = Parameters::read_without_version(&query)?;
+        let answer = self.broker.token(caller, &parameters.request(), &*self.clock).await;
         let refused = |error| ImdsError::of_token(error, caller, request_id, self.clock.now());
         let answer = answer.map_err(refused)?;
-        Ok(token::reply(&answer))
+        Ok(token_reply(answer.via, answer.token().body(answer.at)))
     }
 }
 

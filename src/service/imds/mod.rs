@@ -7,6 +7,7 @@
 
 mod admission;
 mod app_service;
+mod direct;
 mod document;
 mod endpoint;
 mod error;
@@ -14,7 +15,10 @@ mod events;
 mod extension;
 mod gateway;
 mod instance;
+mod parameters;
 mod query;
+mod reply;
+mod route;
 mod token;
 mod versions;
 

@@ -258,6 +258,7 @@ impl Server {
             seed: options.request_id_seed ^ (5 << 96),
             limiter: self.limiters.of("imds"),
             responses: responses.first().map(Arc::clone).unwrap_or_default(),
+            hyper_only: options.hyper_only,
         }));
         listeners.follow();
         self.listeners = Some(Arc::clone(&listeners));
@@ -335,6 +336,7 @@ impl Server {
             let names = HostNames::new(&options.host_names);
             let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), names, seed);
             let imds = imds.noticing(Arc::clone(&notice));
+            let imds = if options.hyper_only { imds.with_hyper_only() } else { imds };
             responses.push(imds.responses());
             self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
         }

@@ -52,6 +52,8 @@ pub(crate) struct ServerOptions {
     pub tls_only: bool,
     /// Names of the server certificate, besides this machine's own.
     pub host_names: Vec<String>,
+    /// True if hyper gets every request of the identity endpoint, also hits. For comparisons.
+    pub hyper_only: bool,
     /// Number of threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
     /// Folder for the operator's certificate, the secret of the admin endpoint and the list of endpoints, if

@@ -154,14 +154,22 @@ impl Token {
     /// Returns the response body as of `now`, in one allocation of its exact length.
     #[inline]
     pub fn body(&self, now: UnixSeconds) -> Vec<u8> {
+        self.with_body(now, |parts, len| {
+            let mut body = Vec::with_capacity(len);
+            for part in parts {
+                body.extend_from_slice(part);
+            }
+            body
+        })
+    }
+
+    /// Calls `with` with the parts of the response body as of `now`, in order, and with its length.
+    #[inline]
+    pub fn with_body<T>(&self, now: UnixSeconds, with: impl FnOnce([&[u8]; 3], usize) -> T) -> T {
         let mut digits = itoa::Buffer::new();
         let digits = digits.format(self.expires_in(now).0).as_bytes();
         let (head, tail) = self.body.split_at_checked(self.digits_at).unwrap_or_default();
-        let mut body = Vec::with_capacity(self.body.len() + digits.len());
-        body.extend_from_slice(head);
-        body.extend_from_slice(digits);
-        body.extend_from_slice(tail);
-        body
+        with([head, digits, tail], self.body.len() + digits.len())
     }
 }
 

@@ -1,6 +1,8 @@
 //! One connection: plain or TLS, its requests, and the set of all connections of a worker.
 
+mod direct;
 mod heads;
+mod plain;
 mod requests;
 mod set;
 mod stream;
@@ -10,3 +12,6 @@ pub(super) use requests::Connection;
 pub(super) use set::Connections;
 pub(super) use tls::Handshake;
 pub use tls::Transport;
+
+#[cfg(test)]
+mod tests;

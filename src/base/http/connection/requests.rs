@@ -1,19 +1,24 @@
 //! The requests of one connection.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::plain::is_plain;
 use super::stream::MonitoredStream;
-use crate::base::http::limits::{ConnectionBudget, ConnectionSlot, UNBOUNDED};
+use crate::base::http::limits::{AfterAnswer, ConnectionBudget, ConnectionSlot, Turn, UNBOUNDED};
+use crate::base::http::message::Payload;
 use crate::base::http::refusals;
 use crate::base::http::surface::{Peer, Shutdown, Surface, stopped};
 
@@ -28,6 +33,16 @@ pub(crate) struct Connection<I> {
     pub(crate) budget: ConnectionBudget,
 }
 
+/// The two sides of a connection, and its limits. Requests share it without touching memory that other
+/// threads share.
+pub(super) struct Exchange<S: Surface> {
+    pub(super) caller: S::Caller,
+    pub(super) surface: Arc<S>,
+    pub(super) peer: Peer,
+    pub(super) slot: ConnectionSlot,
+    pub(super) budget: ConnectionBudget,
+}
+
 /// Returns the first byte of a connection without consuming it.
 pub(super) async fn first_byte(stream: &TcpStream) -> Option<u8> {
     let mut first = [0];
@@ -35,67 +50,110 @@ pub(super) async fn first_byte(stream: &TcpStream) -> Option<u8> {
     first.into_iter().take(len).next()
 }
 
-impl Connection<TcpStream> {
-    /// Serves the connection once its peer has sent a byte. Until then it needs no buffers.
-    pub(crate) async fn serve_plain<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
-        tokio::select! {
-            biased;
-            first = first_byte(&self.stream) => if first.is_none() { return },
-            () = stopped(&mut shutdown) => return,
-        }
-        // Boxed, here and for TLS, so that a silent connection does not use the memory for it.
-        Box::pin(self.serve(surface, shutdown)).await;
+impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
+    /// Serves the connection with hyper.
+    pub(super) async fn serve<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
+        let (exchange, stream) = self.begin(surface);
+        // hyper had no turn, so it gives nothing back.
+        let _none = exchange.serve_with_hyper(stream, &mut shutdown).await;
+    }
+
+    /// Identifies the caller.
+    pub(super) fn begin<S: Surface>(
+        self,
+        surface: Arc<S>,
+    ) -> (Arc<Exchange<S>>, MonitoredStream<I>) {
+        let Self { stream, peer, slot, budget } = self;
+        let stream = MonitoredStream::new(stream, Arc::clone(&slot.activity));
+        let caller = surface.caller(&peer);
+        (Arc::new(Exchange { caller, surface, peer, slot, budget }), stream)
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
-    pub(super) async fn serve<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
-        let Self { stream, peer, slot, budget } = self;
-        let name = surface.name();
-        let flow = MonitoredStream::new(stream, Arc::clone(&slot.activity));
-        // One allocation for the connection: requests share it without touching memory that other threads
-        // share.
-        let shared = Arc::new((surface.caller(&peer), surface, slot, budget));
-        let service = service_fn(move |request: Request<Incoming>| {
-            let shared = Arc::clone(&shared);
+impl<S: Surface> Exchange<S> {
+    /// Serves the connection with hyper until it ends, or until hyper's turn is over. In the second case
+    /// returns the stream.
+    pub(super) async fn serve_with_hyper<I: AsyncRead + AsyncWrite + Unpin>(
+        self: &Arc<Self>,
+        stream: MonitoredStream<I>,
+        shutdown: &mut Shutdown,
+    ) -> Option<MonitoredStream<I>> {
+        let service = service_fn(|request: Request<Incoming>| {
+            let exchange = Arc::clone(self);
             let body_bytes = request.body().size_hint().exact().unwrap_or(UNBOUNDED);
             // Runs before the first await, because the length is needed before the next byte is read.
-            shared.2.activity.begin(body_bytes);
-            async move {
-                let (caller, surface, slot, budget) = &*shared;
-                let asked = refusals::asked(&request);
-                let mut response = if budget.has_room() {
-                    surface.respond(caller, request).await
-                } else {
-                    slot.activity.tally.over_budget.add();
-                    ConnectionBudget::refusal()
-                };
-                budget.charge(response.body_mut());
-                if body_bytes == UNBOUNDED {
-                    // The start of the next head is unknown.
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                slot.activity.finish();
-                refusals::log(name, peer.addr, asked, &mut response);
-                Ok::<_, Infallible>(response)
-            }
+            exchange.slot.activity.begin(body_bytes);
+            async move { Ok::<_, Infallible>(exchange.answer(request, body_bytes).await) }
         });
-        let connection = http1::Builder::new()
+        let mut connection = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(flow), service);
-        let mut connection = std::pin::pin!(connection);
+            .serve_connection(TokioIo::new(stream), service);
+        let turn = &self.slot.activity.turn;
         let ended = tokio::select! {
             biased;
-            ended = connection.as_mut() => ended,
-            () = stopped(&mut shutdown) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            ended = poll_fn(|context| poll_hyper(&mut connection, turn, context)) => Some(ended),
+            () = stopped(shutdown) => None,
         };
-        match ended {
-            Err(error) if error.is_parse() => refusals::log_connection(name, peer.addr, &error),
-            Err(error) => tracing::debug!(peer = %peer.addr, %error, "a connection ended early"),
-            Ok(()) => {}
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|context| poll_hyper(&mut connection, turn, context)).await
+        };
+        if let Err(error) = ended {
+            self.log_end(&error);
+            return None;
+        }
+        let parts = connection.into_parts();
+        // hyper has no bytes left, because it got whole heads and no bodies.
+        (turn.is_over() && parts.read_buf.is_empty()).then(|| parts.io.into_inner())
+    }
+
+    fn log_end(&self, error: &hyper::Error) {
+        if error.is_parse() {
+            refusals::log_connection(self.surface.name(), self.peer.addr, error);
+        } else {
+            tracing::debug!(peer = %self.peer.addr, %error, "a connection ended early");
+        }
+    }
+
+    /// Answers one request of hyper, within the limits of the connection.
+    async fn answer(&self, request: Request<Incoming>, body_bytes: u64) -> Response<Payload> {
+        let Self { caller, surface, peer, slot, budget } = self;
+        let asked = refusals::asked(&request);
+        let turn = &slot.activity.turn;
+        let is_plain = turn.is_asked() && is_plain(&request);
+        let mut response = if budget.has_room() {
+            surface.respond(caller, request).await
+        } else {
+            slot.activity.tally.over_budget.add();
+            ConnectionBudget::refusal()
+        };
+        budget.charge(response.body_mut());
+        if body_bytes == UNBOUNDED {
+            // The start of the next head is unknown.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let gives_back = is_plain && surface.is_plain_answer(&response);
+        turn.answer(if gives_back { AfterAnswer::GiveBack } else { AfterAnswer::GoOn });
+        slot.activity.finish();
+        refusals::log(surface.name(), peer.addr, asked, &mut response);
+        response
+    }
+}
+
+/// Polls hyper's connection, and again after an answer that lets hyper read: hyper waits for its stream to wake
+/// it, and the stream does not.
+fn poll_hyper<C: Future + Unpin>(
+    connection: &mut C,
+    turn: &Turn,
+    context: &mut Context<'_>,
+) -> Poll<C::Output> {
+    loop {
+        let polled = Pin::new(&mut *connection).poll(context);
+        // Each round has answered a request, and tokio limits the bytes that a task reads in one go.
+        if polled.is_ready() || !turn.take_demand() {
+            return polled;
         }
     }
 }

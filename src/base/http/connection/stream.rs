@@ -9,10 +9,26 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::heads::HeadFilter;
-use crate::base::http::limits::Activity;
+use crate::base::http::limits::{Activity, AfterAnswer};
 
 /// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
 pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
+
+/// Size of the read buffer of a connection while hyper does not have it, and longest head of a plain request.
+pub(crate) const RECEIVED_BYTES: usize = 4 * 1024;
+
+/// Bytes that a stream passes on to hyper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passing {
+    /// All bytes.
+    All,
+    /// The rest of one request head.
+    Head,
+    /// Nothing but the end of the stream, until the request has been answered.
+    End,
+    /// Nothing. The stream looks like one that has ended, so that hyper gives it back.
+    Nothing,
+}
 
 /// A stream that examines request heads and records whether the peer reads its answers.
 #[derive(Debug)]
@@ -24,11 +40,33 @@ pub(crate) struct MonitoredStream<I> {
     rest: BytesMut,
     /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
     unsent: Option<usize>,
+    passing: Passing,
 }
 
 impl<I> MonitoredStream<I> {
     pub(crate) fn new(io: I, activity: Arc<Activity>) -> Self {
-        Self { io, activity, heads: HeadFilter::new(), rest: BytesMut::new(), unsent: None }
+        Self {
+            io,
+            activity,
+            heads: HeadFilter::new(),
+            rest: BytesMut::new(),
+            unsent: None,
+            passing: Passing::All,
+        }
+    }
+
+    /// Prepares the stream for a turn of hyper, which gets `arrived` and then what arrives.
+    pub(crate) fn lend(&mut self, arrived: &[u8]) {
+        self.activity.turn.begin();
+        (self.heads, self.passing) = (HeadFilter::new(), Passing::Head);
+        self.rest = BytesMut::from(arrived);
+    }
+
+    /// Takes the stream back from hyper. Returns the bytes that have arrived and were not passed on.
+    pub(crate) fn take_back(&mut self) -> BytesMut {
+        self.activity.turn.clear();
+        self.passing = Passing::All;
+        std::mem::take(&mut self.rest)
     }
 
     /// Passes on the bytes of `buf` from `start`, except those that must wait.
@@ -39,6 +77,7 @@ impl<I> MonitoredStream<I> {
             self.rest.extend_from_slice(rest);
             buf.set_filled(start + count);
         }
+        self.note_head();
     }
 
     fn hand_on_rest(&mut self, buf: &mut ReadBuf<'_>) {
@@ -49,6 +88,36 @@ impl<I> MonitoredStream<I> {
         self.rest.advance(count);
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
+        }
+        self.note_head();
+    }
+
+    /// Stops at the end of the head that is passed on.
+    fn note_head(&mut self) {
+        if self.passing == Passing::Head && self.heads.is_between() {
+            self.passing = Passing::End;
+        }
+    }
+
+    /// Lets hyper read again if its answer has been written: the next head, or the end. Nothing else wakes
+    /// hyper, unless it waits for the peer.
+    fn note_turn(&mut self) {
+        if self.passing != Passing::End {
+            return;
+        }
+        let turn = &self.activity.turn;
+        match turn.written() {
+            Some(AfterAnswer::GoOn) => {
+                self.passing = Passing::Head;
+                if !self.rest.is_empty() {
+                    turn.demand_read();
+                }
+            }
+            Some(AfterAnswer::GiveBack) => {
+                self.passing = Passing::Nothing;
+                turn.demand_read();
+            }
+            None => {}
         }
     }
 
@@ -82,12 +151,55 @@ impl<I> MonitoredStream<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> MonitoredStream<I> {
+    /// Reads bytes that hyper does not get.
+    pub(crate) fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Error>> {
+        Pin::new(&mut self.io).poll_read(context, buf)
+    }
+
+    /// Reads while hyper answers, to see the end of the stream. Requests that arrive meanwhile wait in
+    /// `rest`. While there are any, nothing is read: hyper does not look for the end behind them either.
+    fn poll_end(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if !self.rest.is_empty() {
+            return Poll::Pending;
+        }
+        let mut arrived = buf.take(RECEIVED_BYTES);
+        ready!(Pin::new(&mut self.io).poll_read(context, &mut arrived))?;
+        if arrived.filled().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.rest.extend_from_slice(arrived.filled());
+        Poll::Pending
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for MonitoredStream<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<(), Error>> {
+        match self.passing {
+            Passing::All | Passing::Head => {}
+            Passing::End if self.activity.turn.has_request() => return self.poll_end(context, buf),
+            // The request has a body, or hyper does not take the head for a whole one.
+            Passing::End => {
+                self.activity.turn.clear();
+                self.passing = Passing::All;
+            }
+            Passing::Nothing => {
+                self.activity.turn.end();
+                return Poll::Ready(Ok(()));
+            }
+        }
         if !self.rest.is_empty() {
             self.hand_on_rest(buf);
             return Poll::Ready(Ok(()));
@@ -127,6 +239,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let flushed = Pin::new(&mut self.io).poll_flush(context);
         self.note_flushed(&flushed);
+        if flushed.is_ready() {
+            self.note_turn();
+        }
         flushed
     }
 
@@ -134,6 +249,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
+        // hyper has read the end that only it sees, and the connection goes on. A connection that hyper closes
+        // by itself is shut down.
+        if self.activity.turn.is_over() {
+            return Poll::Ready(Ok(()));
+        }
         let shut = Pin::new(&mut self.io).poll_shutdown(context);
         self.note_flushed(&shut);
         shut

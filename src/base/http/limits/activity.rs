@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::task::AbortHandle;
 
 use super::tally::Tally;
+use super::turn::Turn;
 use crate::base::clock::Monotonic;
 
 /// Seconds since the start, the same for all connections.
@@ -91,6 +92,8 @@ pub(crate) struct Activity {
     unsent_since: AtomicU32,
     /// Length of the body of the last request, in bytes.
     body_bytes: AtomicU64,
+    /// Turn of hyper, if the connection is also served without it.
+    pub(crate) turn: Turn,
     is_ended: AtomicBool,
     task: OnceLock<AbortHandle>,
 }
@@ -105,6 +108,7 @@ impl Activity {
             state,
             unsent_since: AtomicU32::new(0),
             body_bytes: AtomicU64::new(0),
+            turn: Turn::default(),
             is_ended: AtomicBool::new(false),
             task: OnceLock::new(),
         }
@@ -113,6 +117,7 @@ impl Activity {
     /// Marks the beginning of a request whose body has `body_bytes` bytes.
     pub(crate) fn begin(&self, body_bytes: u64) {
         self.body_bytes.store(body_bytes, Ordering::Relaxed);
+        self.turn.ask(body_bytes);
         self.mark(BUSY);
     }
 

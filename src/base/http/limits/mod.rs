@@ -3,6 +3,7 @@
 mod activity;
 mod limiter;
 mod tally;
+mod turn;
 mod unsent;
 
 pub(super) use activity::{Activity, UNBOUNDED};
@@ -12,4 +13,5 @@ pub(crate) use limiter::LEAVING_MAX;
 pub(super) use limiter::{Admitted, ConnectionSlot, Full};
 pub use limiter::{ConnectionLimiter, ConnectionLimits};
 pub(crate) use tally::{Count, Tally};
+pub(super) use turn::{AfterAnswer, Turn};
 pub(super) use unsent::{ConnectionBudget, UnsentBudget};

@@ -85,13 +85,20 @@ impl ConnectionBudget {
 
     /// Charges the answer until it is sent or dropped.
     pub(crate) fn charge(&self, body: &mut Payload) {
-        if body.len() <= LARGE_BYTES {
-            return;
+        if let Some(charge) = self.charge_bytes(body.len()) {
+            let bytes = std::mem::take(body).into_bytes();
+            *body = Bytes::from_owner(Charged { bytes, _charge: charge }).into();
         }
-        let bytes = std::mem::take(body).into_bytes();
-        self.of_surface.fetch_add(bytes.len(), Ordering::Relaxed);
-        self.of_caller.fetch_add(bytes.len(), Ordering::Relaxed);
-        *body = Bytes::from_owner(Charged { bytes, budget: self.clone() }).into();
+    }
+
+    /// Charges an answer of this length until the charge is dropped. Returns `None` if the answer is small.
+    pub(crate) fn charge_bytes(&self, bytes: usize) -> Option<Charge> {
+        if bytes <= LARGE_BYTES {
+            return None;
+        }
+        self.of_surface.fetch_add(bytes, Ordering::Relaxed);
+        self.of_caller.fetch_add(bytes, Ordering::Relaxed);
+        Some(Charge { bytes, budget: self.clone() })
     }
 
     /// Returns the answer when there is no room, in the format of the control plane and the vaults.
@@ -104,10 +111,17 @@ impl ConnectionBudget {
     }
 }
 
+/// Bytes that are charged to a budget.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    bytes: usize,
+    budget: ConnectionBudget,
+}
+
 /// An answer that is charged to a budget.
 struct Charged {
     bytes: Bytes,
-    budget: ConnectionBudget,
+    _charge: Charge,
 }
 
 impl AsRef<[u8]> for Charged {
@@ -116,11 +130,11 @@ impl AsRef<[u8]> for Charged {
     }
 }
 
-impl Drop for Charged {
+impl Drop for Charge {
     fn drop(&mut self) {
         let ConnectionBudget { of_surface, of_caller, .. } = &self.budget;
-        of_surface.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        of_caller.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        of_surface.fetch_sub(self.bytes, Ordering::Relaxed);
+        of_caller.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

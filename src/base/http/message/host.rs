@@ -66,7 +66,11 @@ impl HostRules {
     /// Returns the single `Host` of a request if it is accepted (RFC 9112 section 3.2). Returns `None` when
     /// there is none or more than one, or when the target is absolute and names another authority.
     pub(crate) fn check<'a>(&self, headers: &'a HeaderMap, target: &Uri) -> Option<Host<'a>> {
-        let host = sole_host(headers, target)?;
+        self.accept(sole_host(headers, target)?)
+    }
+
+    /// Returns the single `Host` of a request for a path, if it is accepted.
+    pub(crate) fn accept<'a>(&self, host: &'a str) -> Option<Host<'a>> {
         let is_accepted = match &self.accepted {
             Accepted::Any => true,
             Accepted::Local(names) => names.admit(host),

@@ -154,3 +154,34 @@ fn all_spellings_of_a_resource_share_one_token() {
     assert_eq!(claim(&first, "aud").as_deref(), Some(host));
     assert_eq!(block_on(fixture.ask(0, host)).unwrap().via, Via::Hit);
 }
+
+#[test]
+fn a_hit_is_the_cached_token_renews_it_when_due_and_counts_once() {
+    let (fixture, ids) = shared();
+    let selector = Selector::ClientId(ids.client_id);
+    let hit = |resource: &str, freshness| {
+        let request = TokenRequest { selector: Some(&selector), resource, freshness };
+        fixture.broker.hit(&fixture.vm(0), &request, &*fixture.clock)
+    };
+    let resources = [ARM, "https://account.blob.core.windows.net"];
+    for (number, resource) in (1..).zip(resources) {
+        assert!(hit(resource, Freshness::Held).is_none());
+        let token = ask(&fixture, 0, ids, resource).unwrap();
+        let answer = hit(resource, Freshness::Held).unwrap();
+        assert_eq!((answer.via, answer.at), (Via::Hit, NOW));
+        assert_eq!(answer.token().jwt(), token.token().jwt());
+        let stats = fixture.broker.stats();
+        assert_eq!((stats.misses, stats.cache.hits), (number, number));
+    }
+    assert!(hit(ARM, Freshness::Renewed).is_none());
+    assert!(hit("https://nobody.example", Freshness::Held).is_none());
+    // Renewals are due at a moment around half of the lifetime.
+    fixture.clock.advance(Seconds(LIFETIME.0 * 6 / 10));
+    assert!(resources.into_iter().all(|resource| hit(resource, Freshness::Held).is_some()));
+    poll(|| (fixture.broker.stats().lanes.refreshes == 2).then_some(()));
+    fixture.clock.advance(LIFETIME);
+    assert!(resources.into_iter().all(|resource| hit(resource, Freshness::Held).is_none()));
+    fixture.clock.set(NOW);
+    unassign(&fixture, 0);
+    assert!(resources.into_iter().all(|resource| hit(resource, Freshness::Held).is_none()));
+}

@@ -24,8 +24,8 @@ use crate::service::cache::Freshness;
 use crate::service::directory::Caller;
 use crate::service::imds::admission::admit_direct;
 use crate::service::imds::error::ImdsError;
+use crate::service::imds::parameters::resource;
 use crate::service::imds::query::Query;
-use crate::service::imds::token;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 
@@ -74,7 +74,7 @@ impl AppService {
         let version = Version::of(&query)?;
         let caller = self.caller_with(request.headers(), version, peer)?;
         let selector = version.selector(&query)?;
-        let resource = token::resource(&query)?;
+        let resource = resource(&query)?;
         let wanted = TokenRequest {
             selector: selector.as_ref(),
             resource: &resource,

@@ -1,18 +1,19 @@
 //! Versions of the endpoint: the header, the selectors and the answer of each.
 
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Response, StatusCode};
+use hyper::Response;
+use hyper::header::HeaderName;
 use serde::Serialize;
 
 use super::error::AppServiceError;
 use crate::base::clock::UnixSeconds;
-use crate::base::http::{Payload, json_reply};
+use crate::base::http::Payload;
 use crate::service::broker::Answer;
 use crate::service::imds::error::ImdsError;
-use crate::service::imds::query::Query;
-use crate::service::imds::token::{
-    CACHE, by_client_id, by_object_id, by_resource_id, selector_among,
+use crate::service::imds::parameters::{
+    by_client_id, by_object_id, by_resource_id, selector_among,
 };
+use crate::service::imds::query::Query;
+use crate::service::imds::reply::token_reply;
 use crate::service::world::Selector;
 
 const IDENTITY_HEADER: HeaderName = HeaderName::from_static("x-identity-header");
@@ -100,9 +101,7 @@ impl Version {
         };
         // Strings always serialise.
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = json_reply(StatusCode::OK, body);
-        response.headers_mut().insert(CACHE, HeaderValue::from_static(answer.via.as_str()));
-        response
+        token_reply(answer.via, body)
     }
 }
 

@@ -1,0 +1,265 @@
+//! Single connections: which path answers, and when a connection ends.
+
+use super::*;
+use crate::service::directory::tests::change;
+use crate::service::world::record::{Change, Key};
+
+const PIPE_BYTES: usize = 64 * 1024;
+
+fn paths(answers: &[Answer]) -> Vec<(Path, u16, &str)> {
+    answers.iter().map(|answer| (answer.path, answer.status, answer.cache.as_str())).collect()
+}
+
+const HIT: (Path, u16, &str) = (Path::Direct, 200, "hit");
+const BY_HYPER: (Path, u16, &str) = (Path::Hyper, 200, "hit");
+
+#[test]
+fn hits_of_eight_targets_are_answered_without_hyper() {
+    let world = World::warm();
+    world.runtime.block_on(async {
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        for target in targets().iter().cycle().take(80) {
+            let answer = client.ask(target).await;
+            assert_eq!(paths(&[answer]), [HIT], "{target}");
+        }
+        let counts: Vec<(u16, u64)> = client.responses.counts().collect();
+        assert_eq!(counts[0], (200, 80));
+        assert!(counts[1..].iter().all(|(_, count)| *count == 0));
+    });
+}
+
+#[test]
+fn a_hundred_requests_at_once_are_answered_in_order_through_a_narrow_pipe() {
+    let world = World::warm();
+    let targets = targets();
+    let asked: Vec<&String> = targets.iter().cycle().take(100).collect();
+    let all: String = asked.iter().map(|target| get(target)).collect();
+    let mut seen = Vec::new();
+    for path in [Path::Direct, Path::Hyper] {
+        seen.push(world.runtime.block_on(async {
+            let client = world.open(path, 700);
+            let (mut reader, mut writer) = tokio::io::split(client.stream);
+            let all = all.clone();
+            let sent = tokio::spawn(async move {
+                use tokio::io::AsyncWriteExt as _;
+                writer.write_all(all.as_bytes()).await.unwrap();
+                writer
+            });
+            let answers = read(&mut reader, 100).await;
+            assert!(answers.iter().all(|answer| answer.path == path && answer.cache == "hit"));
+            sent.await.unwrap();
+            answers.into_iter().map(|answer| answer.resource).collect::<Vec<String>>()
+        }));
+    }
+    assert_eq!(seen[0], seen[1]);
+    for (target, resource) in asked.iter().zip(&seen[0]) {
+        assert!(target.replace("%3A", ":").replace("%2F", "/").contains(resource.as_str()));
+    }
+}
+
+#[test]
+fn a_miss_is_one_turn_of_hyper() {
+    let world = World::new();
+    let targets = targets();
+    let [first, second] = [&targets[0], &targets[7]].map(|target| get(target));
+    world.runtime.block_on(async {
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        // All at once, so that requests have arrived when hyper gives the connection back.
+        client.send(&[first.as_str(), &first, &second, &second, &first].concat()).await;
+        let miss = (Path::Hyper, 200, "miss");
+        assert_eq!(paths(&client.read(5).await), [miss, HIT, miss, HIT, HIT]);
+        assert_eq!(paths(&[client.ask(&targets[0]).await]), [HIT]);
+        let stats = world.broker.stats();
+        assert_eq!((stats.misses, stats.coalesced, stats.cache.hits), (2, 0, 4));
+    });
+}
+
+#[test]
+fn requests_that_arrive_during_a_miss_are_answered_after_it() {
+    let world = World::warm();
+    let targets = targets();
+    let cold = targets[0].replace("management.azure.com", "management.core.windows.net");
+    world.runtime.block_on(async {
+        let go = world.hold_mints();
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        let misses = world.broker.stats().misses;
+        client.send(&get(&cold)).await;
+        until(|| world.broker.stats().misses > misses).await;
+        let hit = get(&targets[1]);
+        let (start, end) = hit.split_at(20);
+        client.send(&(hit.clone() + start)).await;
+        settle().await;
+        drop(go);
+        assert_eq!(paths(&client.read(2).await), [(Path::Hyper, 200, "miss"), HIT]);
+        client.send(end).await;
+        assert_eq!(paths(&client.read(1).await), [HIT]);
+    });
+}
+
+#[test]
+fn a_caller_that_goes_away_during_a_miss_ends_its_connection() {
+    let world = World::new();
+    world.runtime.block_on(async {
+        let go = world.hold_mints();
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        client.send(&get(&targets()[0])).await;
+        until(|| world.broker.stats().misses == 1).await;
+        let Client { stream, server, stop: _stop, .. } = client;
+        drop(stream);
+        timeout(DEADLINE, server).await.unwrap().unwrap();
+        drop(go);
+    });
+}
+
+#[test]
+fn after_another_request_hyper_has_the_connection_until_it_answers_a_token_request() {
+    let world = World::warm();
+    let hit = get(&targets()[0]);
+    let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
+    let instance = get("/metadata/instance?api-version=2021-02-01");
+    let proxied = hit.replace("Metadata", "X-Forwarded-For: a\r\nMetadata");
+    let odd = hit.replace("Metadata", "Content-Length: 0\r\nMetadata");
+    world.runtime.block_on(async {
+        for (request, status, cache) in
+            [(&unknown, 400, ""), (&instance, 200, ""), (&proxied, 400, ""), (&odd, 200, "hit")]
+        {
+            let mut client = world.open(Path::Direct, PIPE_BYTES);
+            client.send(&[hit.as_str(), request, &hit].concat()).await;
+            let answers = client.read(3).await;
+            let others = [(Path::Hyper, status, cache), BY_HYPER];
+            assert_eq!(paths(&answers), [HIT, others[0], others[1]], "{request}");
+            // hyper gave the connection back with nothing in it, and then with requests.
+            client.send(&[request.as_str(), request, &hit, &hit, &hit].concat()).await;
+            let answers = client.read(5).await;
+            assert_eq!(paths(&answers), [others[0], others[0], others[1], HIT, HIT], "{request}");
+            // The same requests, each after the answer to the one before.
+            let requests = [&hit, request, request, request, &hit, &hit];
+            let expected = [HIT, others[0], others[0], others[0], others[1], HIT];
+            for (request, answer) in requests.into_iter().zip(expected) {
+                client.send(request).await;
+                assert_eq!(paths(&client.read(1).await), [answer], "{request}");
+            }
+        }
+    });
+}
+
+#[test]
+fn after_a_request_with_a_body_hyper_keeps_the_connection() {
+    let world = World::warm();
+    let hit = get(&targets()[0]);
+    let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
+    let with_body = hit.replace("Metadata", "Content-Length: 2\r\nMetadata") + "ab";
+    world.runtime.block_on(async {
+        for before in [&hit, &unknown] {
+            let mut client = world.open(Path::Direct, PIPE_BYTES);
+            client.send(&[before.as_str(), &with_body, &hit, &hit].concat()).await;
+            let answers = client.read(4).await;
+            assert_eq!(paths(&answers[1..]), [BY_HYPER; 3], "{before}");
+            assert_eq!(paths(&[client.ask(&targets()[0]).await]), [BY_HYPER]);
+        }
+    });
+}
+
+#[test]
+fn a_request_that_ends_the_connection_is_the_last_one_before_and_after_a_refusal() {
+    let world = World::warm();
+    let hit = get(&targets()[0]);
+    let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
+    let last = hit.replace("Metadata", "Connection: close\r\nMetadata");
+    world.runtime.block_on(async {
+        for before in [&hit, &unknown] {
+            let mut client = world.open(Path::Direct, PIPE_BYTES);
+            client.send(&[before.as_str(), &last, &hit].concat()).await;
+            assert_eq!(paths(&client.read(2).await[1..]), [BY_HYPER], "{before}");
+            client.closed().await;
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_hyper_has_ends_when_its_client_leaves_or_the_process_stops() {
+    let world = World::warm();
+    let unknown = targets()[0].replace("management.azure.com/", "nobody.example");
+    world.runtime.block_on(async {
+        for is_stopped in [true, false] {
+            let mut client = world.open(Path::Direct, PIPE_BYTES);
+            assert_eq!(client.ask(&unknown).await.status, 400);
+            let Client { stream, server, stop, .. } = client;
+            if is_stopped {
+                stop.send_replace(true);
+                timeout(DEADLINE, server).await.unwrap().unwrap();
+                drop(stream);
+            } else {
+                drop(stream);
+                timeout(DEADLINE, server).await.unwrap().unwrap();
+            }
+        }
+    });
+}
+
+#[test]
+fn an_expired_token_and_a_removed_machine_are_seen_by_the_next_request() {
+    let world = World::warm();
+    let target = &targets()[0];
+    world.runtime.block_on(async {
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        assert_eq!(paths(&[client.ask(target).await]), [HIT]);
+        world.clock.advance(LIFETIME);
+        assert_eq!(client.ask(target).await.cache, "miss");
+        assert_eq!(client.ask(target).await.cache, "hit");
+        let vm = WORLD.vm_id(0).unwrap();
+        change(&world.directory, Change::Remove(Key::VirtualMachine(vm)));
+        let refused = client.ask(target).await;
+        assert_eq!((refused.path, refused.status), (Path::Hyper, 403));
+    });
+}
+
+#[test]
+fn an_idle_connection_ends_at_once_when_the_process_stops() {
+    let world = World::warm();
+    for path in [Path::Direct, Path::Hyper] {
+        world.runtime.block_on(async {
+            let mut client = world.open(path, PIPE_BYTES);
+            assert_eq!(client.ask(&targets()[0]).await.path, path);
+            client.stop.send_replace(true);
+            client.closed().await;
+        });
+    }
+}
+
+#[test]
+fn an_answer_that_the_peer_has_not_read_is_finished_when_the_process_stops() {
+    let world = World::warm();
+    for path in [Path::Direct, Path::Hyper] {
+        world.runtime.block_on(async {
+            let request = get(&targets()[0]);
+            let mut client = world.open(path, request.len());
+            client.send(&request).await;
+            settle().await;
+            client.stop.send_replace(true);
+            settle().await;
+            assert!(!client.server.is_finished());
+            assert_eq!(paths(&client.read(1).await), [(path, 200, "hit")]);
+            client.closed().await;
+        });
+    }
+}
+
+#[test]
+fn a_head_that_has_begun_when_the_process_stops_may_be_finished() {
+    let world = World::warm();
+    let request = get(&targets()[0]);
+    let (start, end) = request.split_at(40);
+    for path in [Path::Direct, Path::Hyper] {
+        world.runtime.block_on(async {
+            let mut client = world.open(path, PIPE_BYTES);
+            client.send(start).await;
+            settle().await;
+            client.stop.send_replace(true);
+            settle().await;
+            client.send(end).await;
+            assert_eq!(paths(&client.read(1).await), [(Path::Hyper, 200, "hit")]);
+            client.closed().await;
+        });
+    }
+}
