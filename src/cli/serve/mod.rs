@@ -270,7 +270,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         host_names: args.host_names.clone(),
         hyper_only: args.hidden.hyper_only,
         data: args.data.clone(),
-        clients: if args.end_with_stdin { Clients::Parent } else { Clients::OfUser },
+        clients: if args.hidden.end_with_stdin { Clients::Parent } else { Clients::OfUser },
         group_read: args.secret_files.group(),
         fresh_admin_secret: fresh_secret()?,
         token_source: token_source(args)?,
