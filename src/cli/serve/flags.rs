@@ -88,6 +88,9 @@ pub(crate) struct ServeArgs {
     /// Measure the wake-up delays of this host, and show them in /metrics
     #[arg(long, env = "MINTBENCH_SERVE_HICCUPS")]
     pub(super) hiccups: bool,
+    /// End when standard input ends, for tests and programs that start this server; other commands find it by its folder only
+    #[arg(long, env = "MINTBENCH_SERVE_END_WITH_STDIN")]
+    pub(super) end_with_stdin: bool,
     #[command(flatten)]
     pub(super) hidden: HiddenFlags,
     /// Folder of the stored world [default: none: the world is in memory and ends with the process]
@@ -190,12 +193,9 @@ pub(crate) struct ServeArgs {
     pub(super) cpus: Option<String>,
 }
 
-/// Flags for programs that start this one.
+/// Flags for tests of this program.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct HiddenFlags {
-    /// End when standard input ends: the process that started this one has gone
-    #[arg(long, hide = true, env = "MINTBENCH_SERVE_END_WITH_STDIN")]
-    pub(super) end_with_stdin: bool,
     /// Answer every request through hyper, for comparisons with the reader of token requests in front of it
     #[arg(long, hide = true, env = "MINTBENCH_SERVE_HYPER_ONLY")]
     pub(super) hyper_only: bool,

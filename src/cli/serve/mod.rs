@@ -4,6 +4,7 @@ mod error;
 mod expose;
 mod flags;
 mod hints;
+mod notify;
 mod stop;
 
 use std::num::NonZeroUsize;
@@ -22,6 +23,7 @@ use self::expose::{Reached, banner, exposed, listen};
 use self::flags::IssuerKeys;
 pub(super) use self::flags::ServeArgs;
 use self::hints::to_paste;
+use self::notify::Notifier;
 use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
@@ -70,9 +72,10 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         process::pin_process(cpus)?;
     }
     let options = options(args)?;
+    let notifier = Notifier::of(&|name: &str| variable(name), std::process::id());
     // Signals are caught before anything starts, so that a signal cannot interrupt a half-started server.
     let mut signals = StopSignals::catch().map_err(ServeError::Signals)?;
-    if args.hidden.end_with_stdin {
+    if args.end_with_stdin {
         end_with_stdin().map_err(ServeError::Signals)?;
     }
     let (store, new) = store(args)?;
@@ -81,7 +84,9 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
     let announced = |server| announce(&server, &options).map(|()| server).map_err(ServeError::from);
     let server = start(args, &options, store, &mut signals).and_then(announced);
     let server = server.inspect_err(undo)?;
-    signals.wait();
+    notifier.ready(url(&server, "imds"));
+    signals.wait(notifier.watch(url(&server, "admin"), server.admin_secret()));
+    notifier.stopping();
     drop(server);
     Ok(())
 }
@@ -270,7 +275,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         host_names: args.host_names.clone(),
         hyper_only: args.hidden.hyper_only,
         data: args.data.clone(),
-        clients: if args.hidden.end_with_stdin { Clients::Parent } else { Clients::OfUser },
+        clients: if args.end_with_stdin { Clients::Parent } else { Clients::OfUser },
         group_read: args.secret_files.group(),
         fresh_admin_secret: fresh_secret()?,
         token_source: token_source(args)?,
@@ -307,9 +312,14 @@ fn announce(server: &Server, options: &ServerOptions) -> Result<(), PrintError> 
         .map(|secret| format!("app-service-header {}", String::from_utf8_lossy(secret.expose())));
     let lines = endpoints.chain(secret).chain(header).chain(["ready\n".to_owned()]);
     let lines: Vec<String> = lines.collect();
-    let hints =
-        if Stream::Output.is_terminal() { to_paste(server.endpoints()) } else { String::new() };
-    print(&(lines.join("\n") + &hints))
+    let for_people = Stream::Output.is_terminal();
+    let hints = for_people.then(|| to_paste(server.endpoints(), options.data.as_deref()));
+    print(&(lines.join("\n") + &hints.unwrap_or_default()))
+}
+
+/// Returns the URL of an endpoint; empty if the server has no such endpoint.
+fn url<'a>(server: &'a Server, name: &str) -> &'a str {
+    server.endpoints().find(|(own, _)| *own == name).map_or("", |(_, url)| url)
 }
 
 /// Returns each endpoint with the address that it was asked to listen on.

@@ -1,6 +1,6 @@
 //! Ctrl-C and SIGTERM, which stop a server gracefully.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
@@ -31,9 +31,20 @@ impl StopSignals {
         Ok(Self { runtime, stopped })
     }
 
-    /// Waits for a signal.
-    pub(super) fn wait(self) {
-        self.runtime.block_on(self.stopped);
+    /// Waits for a signal, and runs `beside` until it comes.
+    pub(super) fn wait(self, beside: impl Future<Output = ()>) {
+        let Self { runtime, stopped } = self;
+        let beside = async {
+            beside.await;
+            // Its end is no signal.
+            pending::<()>().await;
+        };
+        runtime.block_on(async {
+            tokio::select! {
+                () = stopped => {}
+                () = beside => {}
+            }
+        });
     }
 
     /// Reads the world file. It may be a pipe without a writer, so a signal ends the wait.

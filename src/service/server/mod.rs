@@ -392,6 +392,11 @@ impl Server {
         self.identity_header.as_ref()
     }
 
+    /// Returns the secret of the admin endpoint.
+    pub(crate) fn admin_secret(&self) -> &Redacted {
+        &self.admin_secret.secret
+    }
+
     /// Returns each surface's name and URL.
     pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.endpoints.iter().map(|(name, url)| (*name, url.as_str()))
