@@ -37,7 +37,7 @@ use crate::service::server;
 use crate::service::server::{
     ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, Clients, ConnectionOptions,
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, FederationOptions,
-    FolderOptions, ForeignKeys, MemoryStore, NewStore, RedbStore, RemoteSource, Server,
+    FolderOptions, ForeignKeys, MemoryStore, NewStore, Readers, RedbStore, RemoteSource, Server,
     ServerError, ServerOptions, SigningOptions, Store,
 };
 use crate::service::world::record::Record;
@@ -273,7 +273,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         test_tools: args.tests.test_tools,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
-        hyper_only: args.hidden.hyper_only,
+        readers: if args.hidden.hyper_only { Readers::HyperOnly } else { Readers::Both },
         data: args.data.clone(),
         clients: if args.end_with_stdin { Clients::Parent } else { Clients::OfUser },
         group_read: args.secret_files.group(),

@@ -47,7 +47,7 @@ use connection_limits::Limiters;
 pub(crate) use connection_limits::{ConnectionOptions, TooManyConnections};
 pub(crate) use error::ServerError;
 use maintenance::{Maintenance, MaintenanceOptions};
-pub(crate) use options::{RemoteSource, ServerOptions};
+pub(crate) use options::{Readers, RemoteSource, ServerOptions};
 use sockets::Sockets;
 use trim::Trimmer;
 use vm_listeners::{Served, VmListeners};
@@ -258,7 +258,7 @@ impl Server {
             seed: options.request_id_seed ^ (5 << 96),
             limiter: self.limiters.of("imds"),
             responses: responses.first().map(Arc::clone).unwrap_or_default(),
-            hyper_only: options.hyper_only,
+            readers: options.readers,
         }));
         listeners.follow();
         self.listeners = Some(Arc::clone(&listeners));
@@ -336,7 +336,7 @@ impl Server {
             let names = HostNames::new(&options.host_names);
             let imds = Imds::new(Arc::clone(broker), Arc::clone(clock), names, seed);
             let imds = imds.noticing(Arc::clone(&notice));
-            let imds = if options.hyper_only { imds.with_hyper_only() } else { imds };
+            let imds = options.readers.of(imds);
             responses.push(imds.responses());
             self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
         }

@@ -11,8 +11,28 @@ use crate::base::secret::Redacted;
 use crate::base::x509::Certificate;
 use crate::service::arm::ArmAuth;
 use crate::service::broker::BrokerOptions;
+use crate::service::imds::Imds;
 use crate::service::sts::FederationOptions;
 use crate::service::world::vault::VaultUriTemplate;
+
+/// Readers of the requests of the identity endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// A reader of token requests in front of hyper.
+    Both,
+    /// hyper gets every request, also hits. For comparisons.
+    HyperOnly,
+}
+
+impl Readers {
+    /// Returns the endpoint with these readers.
+    pub(super) fn of(self, imds: Imds) -> Imds {
+        match self {
+            Self::Both => imds,
+            Self::HyperOnly => imds.with_hyper_only(),
+        }
+    }
+}
 
 /// Settings of a server. Port 0 selects a free port.
 #[derive(Clone, Debug)]
@@ -52,8 +72,8 @@ pub(crate) struct ServerOptions {
     pub tls_only: bool,
     /// Names of the server certificate, besides this machine's own.
     pub host_names: Vec<String>,
-    /// True if hyper gets every request of the identity endpoint, also hits. For comparisons.
-    pub hyper_only: bool,
+    /// Readers of the requests of the identity endpoint.
+    pub readers: Readers,
     /// Number of threads that read and answer requests of the identity endpoint.
     pub workers: NonZeroUsize,
     /// Folder for the operator's certificate, the secret of the admin endpoint and the list of endpoints, if

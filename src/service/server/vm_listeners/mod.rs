@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::bound::Priority;
+use super::options::Readers;
 use super::worker::Worker;
 use crate::base::clock::Clock;
 use crate::base::http::{
@@ -39,8 +40,8 @@ pub(super) struct Served {
     pub(super) limiter: Arc<ConnectionLimiter>,
     /// Counter of the answers.
     pub(super) responses: Arc<Responses>,
-    /// True if hyper serves every request.
-    pub(super) hyper_only: bool,
+    /// Readers of the requests.
+    pub(super) readers: Readers,
 }
 
 /// The listeners of VMs. They stop when this is dropped.
@@ -127,7 +128,7 @@ impl VmListeners {
         let listener = bind(addr, Reach::Local)?;
         let port = listener.local_addr().map_err(failed)?.port();
         open.count += 1;
-        let Served { broker, clock, names, seed, limiter, responses, hyper_only } = &self.served;
+        let Served { broker, clock, names, seed, limiter, responses, readers } = &self.served;
         let imds = Imds::new(
             Arc::clone(broker),
             Arc::clone(clock),
@@ -135,7 +136,7 @@ impl VmListeners {
             seed ^ (open.count << 64),
         );
         let imds = imds.of_vm(Arc::new(called.clone()), Arc::clone(responses));
-        let imds = if *hyper_only { imds.with_hyper_only() } else { imds };
+        let imds = readers.of(imds);
         let (stop, stopped) = watch::channel(false);
         let worker = Worker {
             name: "imds",
