@@ -278,10 +278,14 @@ mod tests {
             Record::KeyVersion(key_version(&vault, "Old")),
             Record::DeletedKey(deletion),
         ];
-        own.iter().for_each(|record| put(&directory, record.clone()));
+        for record in &own {
+            put(&directory, record.clone());
+        }
         put(&directory, Record::UserAssigned(trusting));
         let (before, records) = (text(&directory), directory.read().records());
-        own.iter().for_each(|record| change(&directory, Change::Remove(record.key())));
+        for record in &own {
+            change(&directory, Change::Remove(record.key()));
+        }
         put(&directory, Record::UserAssigned(bare));
         put(&directory, Record::KeyVersion(key_version(&vault, "new")));
         assert!(directory.read().key(&vault, "sign").is_none());
