@@ -279,7 +279,8 @@ impl ServeProcess {
         let is_private = PRIVATE_FOLDERS.iter().any(|start| name.starts_with(start.as_bytes()));
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         let files: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-        let is_known = |file: &OsString| file.to_str().is_some_and(|it| PRIVATE_FILES.contains(&it));
+        let is_known =
+            |file: &OsString| file.to_str().is_some_and(|it| PRIVATE_FILES.contains(&it));
         // A folder with any other name or file is the user's.
         if is_private && files.iter().all(is_known) {
             for file in files {
