@@ -9,6 +9,7 @@
 //! run measures what its own flags say.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -78,8 +79,10 @@ pub fn this_program() -> PathBuf {
 /// The name of the output line with the file that holds the secret of the admin endpoint.
 const ADMIN_SECRET: &str = "admin-secret";
 const SECRET_BYTES_MAX: u64 = 4096;
-/// Beginning of the name of the folder that a broker without a folder of its own makes for that file.
-const PRIVATE_FOLDER: &str = "mintbench-serve-";
+/// Beginnings of the name of the private folder that a broker without a data folder makes. Older builds have the second.
+const PRIVATE_FOLDERS: [&str; 2] = ["mintbench-child-", "mintbench-serve-"];
+/// Files in such a folder.
+const PRIVATE_FILES: [&str; 3] = ["admin.secret", "ca.pem", "endpoints.json"];
 /// Interval of the checks for a stop request while the broker starts.
 const STOP_EVERY: Duration = Duration::from_millis(100);
 /// The only variable that the child keeps. It changes the log, not the work.
@@ -269,17 +272,20 @@ impl ServeProcess {
         self.child.wait().ok()
     }
 
-    /// Removes the file of the admin secret and its folder, which a broker that was killed leaves. One that ended in
-    /// order has removed them.
-    fn remove_secret(&self) {
-        let file = self.endpoints.get(ADMIN_SECRET).map(Path::new);
-        let Some((file, folder)) = file.and_then(|file| Some((file, file.parent()?))) else {
-            return;
-        };
-        let name = folder.file_name().unwrap_or_default();
-        // Any other file is the user's.
-        if name.as_encoded_bytes().starts_with(PRIVATE_FOLDER.as_bytes()) {
-            let _ = std::fs::remove_file(file);
+    /// Removes the private folder of a broker that was killed. One that ended in order has removed its folder.
+    fn remove_private_folder(&self) {
+        let Ok(folder) = self.folder() else { return };
+        let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
+        let is_private = PRIVATE_FOLDERS.iter().any(|start| name.starts_with(start.as_bytes()));
+        let Ok(entries) = std::fs::read_dir(folder) else { return };
+        let files: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        let is_known =
+            |file: &OsString| file.to_str().is_some_and(|it| PRIVATE_FILES.contains(&it));
+        // A folder with any other name or file is the user's.
+        if is_private && files.iter().all(is_known) {
+            for file in files {
+                let _ = std::fs::remove_file(folder.join(file));
+            }
             let _ = std::fs::remove_dir(folder);
         }
     }
@@ -288,7 +294,7 @@ impl ServeProcess {
 impl Drop for ServeProcess {
     fn drop(&mut self) {
         let _ = self.end();
-        self.remove_secret();
+        self.remove_private_folder();
         self.stop.remove_child(Pid::from_child(&self.child));
     }
 }
