@@ -26,7 +26,7 @@ pub(crate) fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The variable with which `.ci/run test` runs these tests a second time, with hyper alone.
+/// The variable with which `.ci/run test` runs the tests of the identity endpoint a second time, with hyper alone.
 const HYPER_ONLY: &str = "MINTBENCH_SERVE_HYPER_ONLY";
 
 /// Returns the command under test.

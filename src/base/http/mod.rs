@@ -23,8 +23,8 @@ pub use limits::{ConnectionLimiter, ConnectionLimits};
 pub(crate) use limits::{Count, LEAVING_MAX, Tally};
 pub(crate) use listen::{BindError, bind, bind_all_loopback, bind_group};
 pub(crate) use message::{
-    BodyError, Encoded, Host, HostRules, HostSyntax, RequestIds, bearer_token, json_error,
-    json_reply, pairs, read_body, text_reply,
+    BodyError, Encoded, Host, HostRules, HostSyntax, PLAIN_TARGET_BYTES_MAX, RequestIds,
+    bearer_token, json_error, json_reply, pairs, read_body, text_reply,
 };
 pub use message::{HostNames, Payload, PlainRequest};
 pub(crate) use refusals::give_reason;

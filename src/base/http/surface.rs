@@ -34,14 +34,20 @@ pub trait Surface: Send + Sync + 'static {
     }
 
     /// Appends the whole answer to a plain request to `answer`: the same bytes as hyper would write for
-    /// [`Self::respond`].
+    /// [`Self::respond`]. Requests whose answer is not known at once are left to hyper, and so are those that are
+    /// refused.
     fn answer_plain(
         &self,
         _caller: &Self::Caller,
         _request: &PlainRequest<'_, '_>,
         _answer: &mut Vec<u8>,
     ) -> PlainAnswer {
-        PlainAnswer::Never
+        PlainAnswer::Left
+    }
+
+    /// Returns true if [`Self::answer_plain`] may answer the next request like the one that got `response`.
+    fn is_plain_answer(&self, _response: &Response<Payload>) -> bool {
+        false
     }
 }
 
@@ -50,10 +56,8 @@ pub trait Surface: Send + Sync + 'static {
 pub enum PlainAnswer {
     /// The answer was appended.
     Appended,
-    /// Nothing was appended: the surface leaves such requests to hyper, also those that it refuses.
-    Never,
-    /// Nothing was appended, because the answer is not known at once. The next request may get one.
-    NotNow,
+    /// Nothing was appended: the request is left to hyper.
+    Left,
 }
 
 /// URL scheme of the requests of a connection.

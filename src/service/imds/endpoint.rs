@@ -11,7 +11,7 @@ use super::admission::admit;
 use super::direct::Memory;
 use super::error::ImdsError;
 use super::query::Query;
-use super::reply::mark;
+use super::reply::{has_token, mark};
 use super::route::Route;
 use super::versions;
 use crate::base::clock::Clock;
@@ -126,7 +126,11 @@ impl Surface for Imds {
         request: &PlainRequest<'_, '_>,
         answer: &mut Vec<u8>,
     ) -> PlainAnswer {
-        let Some(memory) = &self.memory else { return PlainAnswer::Never };
+        let Some(memory) = &self.memory else { return PlainAnswer::Left };
         self.answer_hit(&mut memory.lock(), caller, request, answer)
+    }
+
+    fn is_plain_answer(&self, response: &Response<Payload>) -> bool {
+        has_token(response)
     }
 }

@@ -1,9 +1,9 @@
 //! Plain requests that a surface answers without hyper.
 //!
-//! A loop reads a request, has it answered and writes the answer before it looks at the next one. What it
-//! cannot answer goes to hyper with all bytes that have arrived: a request whose answer is not known yet for
-//! one turn, anything else for the rest of the connection. The limits are those of hyper's connections, because
-//! both use the same stream, activity and shutdown signal.
+//! A loop reads a request, has it answered and writes the answer before it looks at the next one. At a request
+//! that it cannot answer, hyper gets the connection for a turn, with all bytes that have arrived. The turn ends
+//! when hyper has answered a request that the loop takes, too. The limits are those of hyper's connections,
+//! because both use the same stream, activity and shutdown signal.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::plain::{HEADERS_MAX, Judged, judge};
 use super::requests::{Connection, Exchange, first_byte};
-use super::stream::{MonitoredStream, Passing, RECEIVED_BYTES};
+use super::stream::{MonitoredStream, RECEIVED_BYTES};
 use crate::base::http::surface::{PlainAnswer, Shutdown, Surface, stopped};
 
 /// Initial size of the buffer for an answer: a head of 350 bytes and a token of 2 kB.
@@ -30,7 +30,7 @@ enum Step {
     /// More bytes are needed.
     Incomplete,
     /// hyper must look at the bytes.
-    Lend(Passing),
+    Lend,
 }
 
 /// Event that a connection without a complete request waits for.
@@ -100,14 +100,8 @@ async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
     shutdown: &mut Shutdown,
 ) -> io::Result<Next> {
     let mut stop = std::pin::pin!(stopped(shutdown));
-    let mut received = Received::new();
+    let mut received = Received::new(&stream.take_back());
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
-    let arrived = stream.take_arrived();
-    if !received.hold(&arrived) {
-        stream.lend(&arrived, Passing::All);
-        return Ok(Next::Hyper);
-    }
-    drop(arrived);
     loop {
         match exchange.look_at(received.unread(), &mut answer) {
             Step::Answered(len) => {
@@ -116,8 +110,8 @@ async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
                 send(stream, &mut answer).await?;
                 continue;
             }
-            Step::Lend(passing) => {
-                stream.lend(received.unread(), passing);
+            Step::Lend => {
+                stream.lend(received.unread());
                 return Ok(Next::Hyper);
             }
             Step::Incomplete => {}
@@ -127,7 +121,7 @@ async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
             Event::End => return Ok(Next::Close),
             Event::Stop if received.unread().is_empty() => return Ok(Next::Close),
             Event::Stop => {
-                stream.lend(received.unread(), Passing::All);
+                stream.lend(received.unread());
                 return Ok(Next::Hyper);
             }
         }
@@ -137,23 +131,25 @@ async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
 impl<S: Surface> Exchange<S> {
     /// Answers the request at the start of `received`, if it is complete and plain.
     fn look_at(&self, received: &[u8], answer: &mut Vec<u8>) -> Step {
+        // More bytes may have arrived during a turn of hyper.
+        let first = received.get(..RECEIVED_BYTES).unwrap_or(received);
         let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
-        let request = match judge(received, &mut headers) {
+        let request = match judge(first, &mut headers) {
             Judged::Plain(request) => request,
-            Judged::Incomplete if received.len() < RECEIVED_BYTES => return Step::Incomplete,
-            Judged::Incomplete | Judged::Other => return Step::Lend(Passing::All),
+            Judged::Incomplete if first.len() < RECEIVED_BYTES => return Step::Incomplete,
+            Judged::Incomplete | Judged::Other => return Step::Lend,
         };
         if !self.budget.has_room() {
-            return Step::Lend(Passing::All);
+            return Step::Lend;
         }
         match self.surface.answer_plain(&self.caller, &request, answer) {
-            PlainAnswer::Appended => {}
-            PlainAnswer::Never => return Step::Lend(Passing::All),
-            PlainAnswer::NotNow => return Step::Lend(Passing::One),
+            PlainAnswer::Appended => {
+                // There is no moment between the beginning of the request and its answer.
+                self.slot.activity.finish();
+                Step::Answered(request.len)
+            }
+            PlainAnswer::Left => Step::Lend,
         }
-        // There is no moment between the beginning of the request and its answer.
-        self.slot.activity.finish();
-        Step::Answered(request.len)
     }
 }
 
@@ -165,16 +161,11 @@ struct Received {
 }
 
 impl Received {
-    fn new() -> Self {
-        Self { bytes: vec![0; RECEIVED_BYTES].into_boxed_slice(), start: 0, end: 0 }
-    }
-
-    /// Takes bytes that have arrived before. Returns false if they are too many.
-    fn hold(&mut self, arrived: &[u8]) -> bool {
-        let Some(room) = self.bytes.get_mut(..arrived.len()) else { return false };
-        room.copy_from_slice(arrived);
-        (self.start, self.end) = (0, arrived.len());
-        true
+    /// Creates a buffer that contains the bytes that have arrived before.
+    fn new(arrived: &[u8]) -> Self {
+        let mut bytes = arrived.to_vec();
+        bytes.resize(arrived.len().max(RECEIVED_BYTES), 0);
+        Self { bytes: bytes.into_boxed_slice(), start: 0, end: arrived.len() }
     }
 
     fn unread(&self) -> &[u8] {

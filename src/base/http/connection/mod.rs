@@ -12,3 +12,6 @@ pub(super) use requests::Connection;
 pub(super) use set::Connections;
 pub(super) use tls::Handshake;
 pub use tls::Transport;
+
+#[cfg(test)]
+mod tests;

@@ -6,15 +6,22 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::{Method, Version};
 
 use super::heads::has_bare_line_feed;
-use crate::base::http::message::PlainRequest;
+use crate::base::http::message::{PLAIN_TARGET_BYTES_MAX, PlainRequest};
 
 /// Most headers of a plain request. SDKs send fewer than 15.
 pub(super) const HEADERS_MAX: usize = 32;
 
 /// Start of every plain request.
 const START: &[u8] = b"GET /";
+
+/// Headers that a plain request does not have.
+static FRAMING: [HeaderName; 4] = [CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE];
 
 /// Result of reading a head.
 #[derive(Debug)]
@@ -46,8 +53,9 @@ pub(super) fn judge<'h, 'b>(
         return Judged::Other;
     };
     let headers: &'h [Header<'b>] = headers;
+    let has_whole_lines = bytes.get(..len).is_some_and(|head| !has_bare_line_feed(head));
     match sole_host(headers) {
-        Some(host) if bytes.get(..len).is_some_and(|head| !has_bare_line_feed(head)) => {
+        Some(host) if has_whole_lines && target.len() <= PLAIN_TARGET_BYTES_MAX => {
             Judged::Plain(PlainRequest { target, host, headers, len })
         }
         _ => Judged::Other,
@@ -75,6 +83,23 @@ fn sole_host<'b>(headers: &[Header<'b>]) -> Option<&'b [u8]> {
     host.filter(|_| hosts == 1)
 }
 
+/// Returns true if the judge takes the request for a plain one, as far as hyper still shows it. The length of the
+/// head is unknown.
+pub(super) fn is_plain<B>(request: &hyper::Request<B>) -> bool {
+    let (target, headers) = (request.uri(), request.headers());
+    let bytes = target.path_and_query().map_or(0, |target| target.as_str().len());
+    let is_kept = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    *request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && target.authority().is_none()
+        && target.path().starts_with('/')
+        && bytes <= PLAIN_TARGET_BYTES_MAX
+        && headers.len() <= HEADERS_MAX
+        && headers.get_all(HOST).iter().count() == 1
+        && headers.get_all(CONNECTION).iter().all(is_kept)
+        && !FRAMING.iter().any(|name| headers.contains_key(name))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -97,6 +122,19 @@ mod tests {
     fn is_incomplete(head: &[u8]) -> bool {
         let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
         matches!(judge(head, &mut headers), Judged::Incomplete)
+    }
+
+    /// Returns the request as hyper shows it, if the parser accepts it.
+    fn as_hyper(head: &[u8]) -> Option<hyper::Request<()>> {
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut request = Request::new(&mut headers);
+        let Ok(Status::Complete(_)) = request.parse(head) else { return None };
+        let version = if request.version? == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+        let line = hyper::Request::builder().method(request.method?).uri(request.path?);
+        let of = |builder: hyper::http::request::Builder, header: &Header<'_>| {
+            builder.header(header.name, header.value)
+        };
+        request.headers.iter().fold(line.version(version), of).body(()).ok()
     }
 
     const HEAD: &str = "GET /a?b HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n";
@@ -131,6 +169,7 @@ mod tests {
         ] {
             let head = HEAD.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
             assert!(read(head.as_bytes()).is_some(), "{line}");
+            assert!(is_plain(&as_hyper(head.as_bytes()).unwrap()), "{line}");
         }
     }
 
@@ -179,9 +218,15 @@ mod tests {
             of("HEAD /a?b HTTP/1.1"),
             of("POST /a?b HTTP/1.1"),
             of("GETS /a?b HTTP/1.1"),
+            of(&format!("GET /{} HTTP/1.1", "a".repeat(PLAIN_TARGET_BYTES_MAX))),
             of("GET\t/a?b HTTP/1.1"),
         ] {
-            assert_eq!(read(head.as_bytes()), None, "{head:?}");
+            let head = head.as_bytes();
+            assert_eq!(read(head), None, "{}", head.escape_ascii());
+            // hyper does not show how lines end.
+            let has_other_lines = has_bare_line_feed(head) || head.starts_with(b"\r\n");
+            let shown = as_hyper(head).filter(|_| !has_other_lines);
+            assert!(shown.is_none_or(|shown| !is_plain(&shown)), "{}", head.escape_ascii());
         }
     }
 

@@ -15,8 +15,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::plain::is_plain;
 use super::stream::MonitoredStream;
-use crate::base::http::limits::{ConnectionBudget, ConnectionSlot, Turn, UNBOUNDED};
+use crate::base::http::limits::{AfterAnswer, ConnectionBudget, ConnectionSlot, Turn, UNBOUNDED};
 use crate::base::http::message::Payload;
 use crate::base::http::refusals;
 use crate::base::http::surface::{Peer, Shutdown, Surface, stopped};
@@ -93,7 +94,6 @@ impl<S: Surface> Exchange<S> {
             ended = poll_fn(|context| poll_hyper(&mut connection, turn, context)) => Some(ended),
             () = stopped(shutdown) => None,
         };
-        let is_stopped = ended.is_none();
         let ended = if let Some(ended) = ended {
             ended
         } else {
@@ -104,12 +104,9 @@ impl<S: Surface> Exchange<S> {
             self.log_end(&error);
             return None;
         }
-        if is_stopped || !turn.is_over() {
-            return None;
-        }
         let parts = connection.into_parts();
-        // hyper was given one request and nothing else.
-        parts.read_buf.is_empty().then(|| parts.io.into_inner())
+        // hyper has no bytes left, because it got whole heads and no bodies.
+        (turn.is_over() && parts.read_buf.is_empty()).then(|| parts.io.into_inner())
     }
 
     fn log_end(&self, error: &hyper::Error) {
@@ -124,6 +121,8 @@ impl<S: Surface> Exchange<S> {
     async fn answer(&self, request: Request<Incoming>, body_bytes: u64) -> Response<Payload> {
         let Self { caller, surface, peer, slot, budget } = self;
         let asked = refusals::asked(&request);
+        let turn = &slot.activity.turn;
+        let is_plain = turn.is_asked() && is_plain(&request);
         let mut response = if budget.has_room() {
             surface.respond(caller, request).await
         } else {
@@ -135,23 +134,26 @@ impl<S: Surface> Exchange<S> {
             // The start of the next head is unknown.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        slot.activity.turn.answered(response.status());
+        let gives_back = is_plain && surface.is_plain_answer(&response);
+        turn.answer(if gives_back { AfterAnswer::GiveBack } else { AfterAnswer::GoOn });
         slot.activity.finish();
         refusals::log(surface.name(), peer.addr, asked, &mut response);
         response
     }
 }
 
-/// Polls hyper's connection, and once more when its turn has ended: hyper waits for its stream to wake it,
-/// and the stream does not.
+/// Polls hyper's connection, and again after an answer that lets hyper read: hyper waits for its stream to wake
+/// it, and the stream does not.
 fn poll_hyper<C: Future + Unpin>(
     connection: &mut C,
     turn: &Turn,
     context: &mut Context<'_>,
 ) -> Poll<C::Output> {
-    let polled = Pin::new(&mut *connection).poll(context);
-    if polled.is_pending() && turn.must_wake() {
-        return Pin::new(connection).poll(context);
+    loop {
+        let polled = Pin::new(&mut *connection).poll(context);
+        // Each round has answered a request, and tokio limits the bytes that a task reads in one go.
+        if polled.is_ready() || !turn.take_demand() {
+            return polled;
+        }
     }
-    polled
 }

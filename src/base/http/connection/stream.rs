@@ -9,22 +9,22 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::heads::HeadFilter;
-use crate::base::http::limits::{Activity, TurnEnd};
+use crate::base::http::limits::{Activity, AfterAnswer};
 
 /// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
 pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
 
-/// Size of the read buffer of a connection while hyper does not have it. hyper gets heads that are larger.
+/// Size of the read buffer of a connection while hyper does not have it, and longest head of a plain request.
 pub(crate) const RECEIVED_BYTES: usize = 4 * 1024;
 
-/// Requests that a stream passes on to hyper.
+/// Bytes that a stream passes on to hyper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passing {
-    /// Every request.
+enum Passing {
+    /// All bytes.
     All,
-    /// One request, whose head has not been passed on yet. It has no body.
-    One,
-    /// Nothing but the end of the stream, until the one request has been answered.
+    /// The rest of one request head.
+    Head,
+    /// Nothing but the end of the stream, until the request has been answered.
     End,
     /// Nothing. The stream looks like one that has ended, so that hyper gives it back.
     Nothing,
@@ -55,19 +55,17 @@ impl<I> MonitoredStream<I> {
         }
     }
 
-    /// Prepares the stream for hyper, which gets `arrived` and then what arrives.
-    pub(crate) fn lend(&mut self, arrived: &[u8], passing: Passing) {
-        if passing == Passing::One {
-            self.activity.turn.begin();
-        } else {
-            self.activity.turn.clear();
-        }
-        (self.heads, self.passing) = (HeadFilter::new(), passing);
+    /// Prepares the stream for a turn of hyper, which gets `arrived` and then what arrives.
+    pub(crate) fn lend(&mut self, arrived: &[u8]) {
+        self.activity.turn.begin();
+        (self.heads, self.passing) = (HeadFilter::new(), Passing::Head);
         self.rest = BytesMut::from(arrived);
     }
 
-    /// Takes the bytes that arrived while hyper had the stream.
-    pub(crate) fn take_arrived(&mut self) -> BytesMut {
+    /// Takes the stream back from hyper. Returns the bytes that have arrived and were not passed on.
+    pub(crate) fn take_back(&mut self) -> BytesMut {
+        self.activity.turn.clear();
+        self.passing = Passing::All;
         std::mem::take(&mut self.rest)
     }
 
@@ -79,6 +77,7 @@ impl<I> MonitoredStream<I> {
             self.rest.extend_from_slice(rest);
             buf.set_filled(start + count);
         }
+        self.note_head();
     }
 
     fn hand_on_rest(&mut self, buf: &mut ReadBuf<'_>) {
@@ -90,19 +89,35 @@ impl<I> MonitoredStream<I> {
         if self.rest.is_empty() {
             self.rest = BytesMut::new();
         }
-        if self.passing == Passing::One && self.heads.is_between() {
+        self.note_head();
+    }
+
+    /// Stops at the end of the head that is passed on.
+    fn note_head(&mut self) {
+        if self.passing == Passing::Head && self.heads.is_between() {
             self.passing = Passing::End;
         }
     }
 
-    /// Ends hyper's turn if its answer has been written.
+    /// Lets hyper read again if its answer has been written: the next head, or the end. Nothing else wakes
+    /// hyper, unless it waits for the peer.
     fn note_turn(&mut self) {
-        if self.passing == Passing::End {
-            match self.activity.turn.written() {
-                Some(TurnEnd::Over) => self.passing = Passing::Nothing,
-                Some(TurnEnd::Kept) => self.passing = Passing::All,
-                None => {}
+        if self.passing != Passing::End {
+            return;
+        }
+        let turn = &self.activity.turn;
+        match turn.written() {
+            Some(AfterAnswer::GoOn) => {
+                self.passing = Passing::Head;
+                if !self.rest.is_empty() {
+                    turn.demand_read();
+                }
             }
+            Some(AfterAnswer::GiveBack) => {
+                self.passing = Passing::Nothing;
+                turn.demand_read();
+            }
+            None => {}
         }
     }
 
@@ -147,7 +162,7 @@ impl<I: AsyncRead + Unpin> MonitoredStream<I> {
     }
 
     /// Reads while hyper answers, to see the end of the stream. Requests that arrive meanwhile wait in
-    /// `rest`. While there are any, nothing is read, and the answer wakes the task.
+    /// `rest`. While there are any, nothing is read: hyper does not look for the end behind them either.
     fn poll_end(
         &mut self,
         context: &mut Context<'_>,
@@ -173,9 +188,17 @@ impl<I: AsyncRead + Unpin> AsyncRead for MonitoredStream<I> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<Result<(), Error>> {
         match self.passing {
-            Passing::All | Passing::One => {}
-            Passing::End => return self.poll_end(context, buf),
-            Passing::Nothing => return Poll::Ready(Ok(())),
+            Passing::All | Passing::Head => {}
+            Passing::End if self.activity.turn.has_request() => return self.poll_end(context, buf),
+            // The request has a body, or hyper does not take the head for a whole one.
+            Passing::End => {
+                self.activity.turn.clear();
+                self.passing = Passing::All;
+            }
+            Passing::Nothing => {
+                self.activity.turn.end();
+                return Poll::Ready(Ok(()));
+            }
         }
         if !self.rest.is_empty() {
             self.hand_on_rest(buf);
@@ -226,7 +249,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        if self.passing == Passing::Nothing {
+        // hyper has read the end that only it sees, and the connection goes on. A connection that hyper closes
+        // by itself is shut down.
+        if self.activity.turn.is_over() {
             return Poll::Ready(Ok(()));
         }
         let shut = Pin::new(&mut self.io).poll_shutdown(context);

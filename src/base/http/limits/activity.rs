@@ -117,6 +117,7 @@ impl Activity {
     /// Marks the beginning of a request whose body has `body_bytes` bytes.
     pub(crate) fn begin(&self, body_bytes: u64) {
         self.body_bytes.store(body_bytes, Ordering::Relaxed);
+        self.turn.ask(body_bytes);
         self.mark(BUSY);
     }
 

@@ -13,5 +13,5 @@ pub(crate) use limiter::LEAVING_MAX;
 pub(super) use limiter::{Admitted, ConnectionSlot, Full};
 pub use limiter::{ConnectionLimiter, ConnectionLimits};
 pub(crate) use tally::{Count, Tally};
-pub(super) use turn::{Turn, TurnEnd};
+pub(super) use turn::{AfterAnswer, Turn};
 pub(super) use unsent::{ConnectionBudget, UnsentBudget};

@@ -1,42 +1,49 @@
 //! Turn of hyper at a connection that is otherwise served without it.
 //!
-//! hyper gets one request. If its answer is good, the connection goes back to the reader of plain requests
-//! once the answer has been written. Otherwise hyper keeps the connection.
+//! During a turn the stream passes on one request after the other, each once the answer to the request before
+//! it has been written. The turn ends after an answer that the reader of plain requests could have given: hyper
+//! sees the end of its stream and gives the stream back. A request with a body ends the turn in the other way:
+//! hyper keeps the connection for good.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use hyper::StatusCode;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// There is no turn: hyper has the connection for good, or does not have it.
 const NONE: u8 = 0;
-/// hyper has the request.
-const LENT: u8 = 1;
-/// hyper has a good answer and writes it.
-const GOOD: u8 = 2;
-/// hyper has another answer and writes it.
-const OTHER: u8 = 3;
-/// The good answer has been written.
-const OVER: u8 = 4;
-/// The other answer has been written.
-const KEPT: u8 = 5;
+/// hyper waits for a request.
+const WAITING: u8 = 1;
+/// hyper has a request without a body.
+const ASKED: u8 = 2;
+/// hyper has an answer, and gets the next request after it.
+const GOES_ON: u8 = 3;
+/// hyper has an answer, and gives the connection back after it.
+const GIVES_BACK: u8 = 4;
+/// That answer has been written.
+const ENDING: u8 = 5;
+/// hyper has seen the end of its stream.
+const OVER: u8 = 6;
 
-/// State of the turn. Only the thread that serves the connection uses it.
+/// State of the turn. Only the thread that serves the connection uses it, so `Relaxed` is enough.
 #[derive(Debug, Default)]
-pub(crate) struct Turn(AtomicU8);
+pub(crate) struct Turn {
+    state: AtomicU8,
+    /// True if hyper must read again, although its stream wakes nothing.
+    must_read: AtomicBool,
+}
 
-/// End of a turn.
+/// Use of the connection after an answer of hyper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TurnEnd {
-    /// hyper gives the connection back.
-    Over,
-    /// hyper keeps the connection.
-    Kept,
+pub(crate) enum AfterAnswer {
+    /// hyper gives it back.
+    GiveBack,
+    /// hyper gets the next request.
+    GoOn,
 }
 
 impl Turn {
     /// Begins a turn.
     pub(crate) fn begin(&self) {
-        self.set(LENT);
+        self.set(WAITING);
+        self.must_read.store(false, Ordering::Relaxed);
     }
 
     /// Forgets the last turn.
@@ -44,34 +51,61 @@ impl Turn {
         self.set(NONE);
     }
 
-    /// Notes the answer to the request, if there is a turn.
-    pub(crate) fn answered(&self, status: StatusCode) {
-        if self.state() == LENT {
-            self.set(if status == StatusCode::OK { GOOD } else { OTHER });
+    /// Notes that hyper has the head of a request whose body has `body_bytes` bytes.
+    pub(crate) fn ask(&self, body_bytes: u64) {
+        if self.state() == WAITING {
+            self.set(if body_bytes == 0 { ASKED } else { NONE });
         }
     }
 
-    /// Notes that everything has been written. Returns the end of the turn if this ends it.
-    pub(crate) fn written(&self) -> Option<TurnEnd> {
-        let (next, end) = match self.state() {
-            GOOD => (OVER, TurnEnd::Over),
-            OTHER => (KEPT, TurnEnd::Kept),
+    /// Returns true if hyper has a request and no answer yet.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.state() == ASKED
+    }
+
+    /// Returns true if hyper has a request whose answer has not been written.
+    pub(crate) fn has_request(&self) -> bool {
+        matches!(self.state(), ASKED | GOES_ON | GIVES_BACK)
+    }
+
+    /// Notes the answer to the request.
+    pub(crate) fn answer(&self, after: AfterAnswer) {
+        if self.is_asked() {
+            self.set(match after {
+                AfterAnswer::GiveBack => GIVES_BACK,
+                AfterAnswer::GoOn => GOES_ON,
+            });
+        }
+    }
+
+    /// Notes that everything has been written. Returns the use of the connection if hyper had an answer.
+    pub(crate) fn written(&self) -> Option<AfterAnswer> {
+        let (next, after) = match self.state() {
+            GOES_ON => (WAITING, AfterAnswer::GoOn),
+            GIVES_BACK => (ENDING, AfterAnswer::GiveBack),
             _ => return None,
         };
         self.set(next);
-        Some(end)
+        Some(after)
     }
 
-    /// Returns true if the turn has ended and hyper must look at its stream again, which does not wake it.
-    pub(crate) fn must_wake(&self) -> bool {
-        match self.state() {
-            OVER => true,
-            KEPT => {
-                self.set(NONE);
-                true
-            }
-            _ => false,
+    /// Notes that hyper must read again.
+    pub(crate) fn demand_read(&self) {
+        self.must_read.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true once after each call of [`Self::demand_read`].
+    pub(crate) fn take_demand(&self) -> bool {
+        let must_read = self.must_read.load(Ordering::Relaxed);
+        if must_read {
+            self.must_read.store(false, Ordering::Relaxed);
         }
+        must_read
+    }
+
+    /// Notes that hyper has seen the end of its stream.
+    pub(crate) fn end(&self) {
+        self.set(OVER);
     }
 
     /// Returns true if hyper gives the connection back.
@@ -80,11 +114,11 @@ impl Turn {
     }
 
     fn state(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed)
     }
 
     fn set(&self, state: u8) {
-        self.0.store(state, Ordering::Relaxed);
+        self.state.store(state, Ordering::Relaxed);
     }
 }
 
@@ -93,27 +127,60 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_good_answer_gives_the_connection_back_once_it_has_been_written() {
+    fn a_turn_ends_once_hyper_has_seen_the_end_after_a_written_answer() {
         let turn = Turn::default();
         turn.begin();
+        assert!(!turn.has_request());
         assert_eq!(turn.written(), None);
-        turn.answered(StatusCode::OK);
-        assert!(!turn.must_wake() && !turn.is_over());
-        assert_eq!(turn.written(), Some(TurnEnd::Over));
-        assert!(turn.must_wake() && turn.is_over());
+        turn.ask(0);
+        assert!(turn.is_asked() && turn.has_request());
         assert_eq!(turn.written(), None);
+        turn.answer(AfterAnswer::GiveBack);
+        assert!(!turn.is_asked() && turn.has_request() && !turn.is_over());
+        assert_eq!(turn.written(), Some(AfterAnswer::GiveBack));
+        assert!(!turn.has_request() && !turn.is_over());
+        assert_eq!(turn.written(), None);
+        turn.end();
+        assert!(turn.is_over());
         turn.clear();
-        assert!(!turn.must_wake() && !turn.is_over());
+        assert!(!turn.is_over());
     }
 
     #[test]
-    fn after_another_answer_hyper_keeps_the_connection_and_is_woken_once() {
+    fn after_another_answer_hyper_gets_the_next_request() {
         let turn = Turn::default();
         turn.begin();
-        turn.answered(StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(turn.written(), Some(TurnEnd::Kept));
-        assert!(turn.must_wake() && !turn.must_wake() && !turn.is_over());
-        turn.answered(StatusCode::OK);
+        for _ in 0..3 {
+            turn.ask(0);
+            turn.answer(AfterAnswer::GoOn);
+            assert_eq!(turn.written(), Some(AfterAnswer::GoOn));
+            assert!(!turn.has_request() && !turn.is_over());
+        }
+        turn.ask(0);
+        turn.answer(AfterAnswer::GiveBack);
+        assert_eq!(turn.written(), Some(AfterAnswer::GiveBack));
+    }
+
+    #[test]
+    fn a_request_with_a_body_ends_the_turn_and_its_answer_changes_nothing() {
+        let turn = Turn::default();
+        turn.begin();
+        turn.ask(5);
+        turn.answer(AfterAnswer::GiveBack);
+        assert!(!turn.is_asked() && !turn.has_request() && !turn.is_over());
         assert_eq!(turn.written(), None);
+        turn.ask(0);
+        assert!(!turn.has_request());
+    }
+
+    #[test]
+    fn a_demand_to_read_is_taken_once_and_does_not_outlive_its_turn() {
+        let turn = Turn::default();
+        assert!(!turn.take_demand());
+        turn.demand_read();
+        assert!(turn.take_demand() && !turn.take_demand());
+        turn.demand_read();
+        turn.begin();
+        assert!(!turn.take_demand());
     }
 }

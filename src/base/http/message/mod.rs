@@ -13,6 +13,7 @@ pub(crate) use body::{BodyError, read_body};
 pub(crate) use form::{Encoded, pairs};
 pub use host::HostNames;
 pub(crate) use host::{Host, HostRules, HostSyntax};
+pub(crate) use plain::PLAIN_TARGET_BYTES_MAX;
 pub use plain::PlainRequest;
 pub use reply::Payload;
 pub(crate) use reply::{json_error, json_reply, text_reply};

@@ -2,8 +2,11 @@
 
 use httparse::Header;
 
+/// Longest target of a plain request, in bytes. Those of token requests have 100 to 500.
+pub(crate) const PLAIN_TARGET_BYTES_MAX: usize = 768;
+
 /// A GET request without anything that changes how it or its answer is framed: HTTP/1.1, one `Host`, a target
-/// that is a path, no body, and a connection that stays open.
+/// that is a short path, no body, and a connection that stays open.
 #[derive(Clone, Copy, Debug)]
 pub struct PlainRequest<'h, 'b> {
     /// Path and query, as sent.

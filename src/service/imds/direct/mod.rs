@@ -29,11 +29,11 @@ impl Imds {
     ) -> PlainAnswer {
         let Memory { targets, hosts, head } = memory;
         if admit_plain(request, hosts.accept(request.host, &self.hosts)).is_err() {
-            return PlainAnswer::Never;
+            return PlainAnswer::Left;
         }
-        let Some(target) = targets.find(request.target) else { return PlainAnswer::Never };
+        let Some(target) = targets.find(request.target) else { return PlainAnswer::Left };
         let Some(hit) = self.broker.hit(caller, &target.request(), &*self.clock) else {
-            return PlainAnswer::NotNow;
+            return PlainAnswer::Left;
         };
         let request_id = self.request_ids.next();
         self.responses.count(StatusCode::OK);

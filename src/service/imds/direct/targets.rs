@@ -8,6 +8,7 @@ use std::hash::BuildHasher as _;
 use foldhash::fast::RandomState;
 use hyper::Uri;
 
+use crate::base::http::PLAIN_TARGET_BYTES_MAX;
 use crate::service::broker::TokenRequest;
 use crate::service::cache::Freshness;
 use crate::service::imds::parameters::Parameters;
@@ -15,14 +16,12 @@ use crate::service::imds::query::Query;
 use crate::service::imds::route::Route;
 use crate::service::world::Selector;
 
-/// Number of sets, a power of two. With [`WAYS`] a worker remembers 16,384 targets, in 300 bytes each.
+/// Number of sets, a power of two. With [`WAYS`] a worker remembers 16,384 targets: usually in 300 bytes each, and
+/// in 30 MB at most.
 const SETS: usize = 8192;
 
 /// Number of targets in a set. A new one displaces the oldest.
 const WAYS: usize = 2;
-
-/// Longest target that is remembered, in bytes. Real ones have 100 to 500. All that fit take 30 MB at most.
-const TARGET_BYTES_MAX: usize = 768;
 
 /// A target that requests a token from the cache.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ pub(super) struct Target {
 impl Target {
     /// Reads a target as hyper's path does. Returns `None` if it is refused, or requests something else.
     fn read(text: &str) -> Option<Self> {
-        if text.len() > TARGET_BYTES_MAX {
+        if text.len() > PLAIN_TARGET_BYTES_MAX {
             return None;
         }
         let uri = Uri::try_from(text).ok()?;
@@ -129,7 +128,7 @@ mod tests {
             format!("{PATH}&resource=a&client_id=nobody"),
             format!("{PATH}&resource=a&client_id={id}&object_id={id}"),
             format!("{PATH}&resource=a&client%5Fid={id}"),
-            format!("{PATH}&resource={}", "a".repeat(TARGET_BYTES_MAX)),
+            format!("{PATH}&resource={}", "a".repeat(PLAIN_TARGET_BYTES_MAX)),
             PATH.replace("2018-02-01", "2023-07-01") + "&resource=a&bypass_cache=true",
             PATH.replace("2018-02-01", "2017-12-01") + "&resource=a",
             PATH.replace("token?", "token//?") + "&resource=a",

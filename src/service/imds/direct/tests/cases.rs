@@ -11,6 +11,7 @@ fn paths(answers: &[Answer]) -> Vec<(Path, u16, &str)> {
 }
 
 const HIT: (Path, u16, &str) = (Path::Direct, 200, "hit");
+const BY_HYPER: (Path, u16, &str) = (Path::Hyper, 200, "hit");
 
 #[test]
 fn hits_of_eight_targets_are_answered_without_hyper() {
@@ -111,7 +112,7 @@ fn a_caller_that_goes_away_during_a_miss_ends_its_connection() {
 }
 
 #[test]
-fn after_a_refusal_or_another_kind_of_request_hyper_keeps_the_connection() {
+fn after_another_request_hyper_has_the_connection_until_it_answers_a_token_request() {
     let world = World::warm();
     let hit = get(&targets()[0]);
     let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
@@ -125,8 +126,73 @@ fn after_a_refusal_or_another_kind_of_request_hyper_keeps_the_connection() {
             let mut client = world.open(Path::Direct, PIPE_BYTES);
             client.send(&[hit.as_str(), request, &hit].concat()).await;
             let answers = client.read(3).await;
-            let others = [(Path::Hyper, status, cache), (Path::Hyper, 200, "hit")];
+            let others = [(Path::Hyper, status, cache), BY_HYPER];
             assert_eq!(paths(&answers), [HIT, others[0], others[1]], "{request}");
+            // hyper gave the connection back with nothing in it, and then with requests.
+            client.send(&[request.as_str(), request, &hit, &hit, &hit].concat()).await;
+            let answers = client.read(5).await;
+            assert_eq!(paths(&answers), [others[0], others[0], others[1], HIT, HIT], "{request}");
+            // The same requests, each after the answer to the one before.
+            let requests = [&hit, request, request, request, &hit, &hit];
+            let expected = [HIT, others[0], others[0], others[0], others[1], HIT];
+            for (request, answer) in requests.into_iter().zip(expected) {
+                client.send(request).await;
+                assert_eq!(paths(&client.read(1).await), [answer], "{request}");
+            }
+        }
+    });
+}
+
+#[test]
+fn after_a_request_with_a_body_hyper_keeps_the_connection() {
+    let world = World::warm();
+    let hit = get(&targets()[0]);
+    let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
+    let with_body = hit.replace("Metadata", "Content-Length: 2\r\nMetadata") + "ab";
+    world.runtime.block_on(async {
+        for before in [&hit, &unknown] {
+            let mut client = world.open(Path::Direct, PIPE_BYTES);
+            client.send(&[before.as_str(), &with_body, &hit, &hit].concat()).await;
+            let answers = client.read(4).await;
+            assert_eq!(paths(&answers[1..]), [BY_HYPER; 3], "{before}");
+            assert_eq!(paths(&[client.ask(&targets()[0]).await]), [BY_HYPER]);
+        }
+    });
+}
+
+#[test]
+fn a_request_that_ends_the_connection_is_the_last_one_before_and_after_a_refusal() {
+    let world = World::warm();
+    let hit = get(&targets()[0]);
+    let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
+    let last = hit.replace("Metadata", "Connection: close\r\nMetadata");
+    world.runtime.block_on(async {
+        for before in [&hit, &unknown] {
+            let mut client = world.open(Path::Direct, PIPE_BYTES);
+            client.send(&[before.as_str(), &last, &hit].concat()).await;
+            assert_eq!(paths(&client.read(2).await[1..]), [BY_HYPER], "{before}");
+            client.closed().await;
+        }
+    });
+}
+
+#[test]
+fn a_connection_that_hyper_has_ends_when_its_client_leaves_or_the_process_stops() {
+    let world = World::warm();
+    let unknown = targets()[0].replace("management.azure.com/", "nobody.example");
+    world.runtime.block_on(async {
+        for is_stopped in [true, false] {
+            let mut client = world.open(Path::Direct, PIPE_BYTES);
+            assert_eq!(client.ask(&unknown).await.status, 400);
+            let Client { stream, server, stop, .. } = client;
+            if is_stopped {
+                stop.send_replace(true);
+                timeout(DEADLINE, server).await.unwrap().unwrap();
+                drop(stream);
+            } else {
+                drop(stream);
+                timeout(DEADLINE, server).await.unwrap().unwrap();
+            }
         }
     });
 }
