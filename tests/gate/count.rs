@@ -46,7 +46,8 @@ fn equal_builds_pass_and_every_form_says_the_same() {
     command.args(["gate", "--count", "--base", MINTBENCH]).args(allow).args(files);
     command.env("TMPDIR", temporary.path()).env_remove("XDG_RUNTIME_DIR");
     let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", stderr(&output));
     let left = std::fs::read_dir(temporary.path()).unwrap();
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.is_empty(), "the counted brokers left {left:?}");

@@ -111,13 +111,11 @@ impl Lengths {
 
     /// Lengths for traces, which are exact, but write hundreds of lines for each request.
     ///
-    /// A load of misses is one request. It is chance under Valgrind whether the thread that answers already waits when
-    /// the thread that signs has finished, and wakes it with two calls more. So the least of many requests counts.
-    const fn of_traces(class: Class) -> Self {
-        match class {
-            Class::Miss => Self { first: 4, short: 0, long: 1, rounds: 48 },
-            _ => Self { first: 4, short: 8, long: 40, rounds: 3 },
-        }
+    /// A load is one request. Some requests meet a timer of the broker. And under Valgrind it is chance whether the
+    /// thread that answers already waits when the thread that signs has finished, and wakes it with two calls more. So
+    /// the least of many requests counts.
+    const fn of_traces() -> Self {
+        Self { first: 4, short: 0, long: 1, rounds: 48 }
     }
 
     const fn requests(self) -> u32 {
@@ -153,8 +151,7 @@ impl Lengths {
 
 /// Returns how many misses a count asks for, and thus identities that the virtual machine needs.
 pub(crate) const fn misses() -> u32 {
-    let (counted, traced) =
-        (Lengths::of_instructions(Class::Miss), Lengths::of_traces(Class::Miss));
+    let (counted, traced) = (Lengths::of_instructions(Class::Miss), Lengths::of_traces());
     let (counted, traced) = (counted.requests(), traced.requests());
     // Some are asked for before the counting begins.
     FIRST + if counted > traced { counted } else { traced }
@@ -215,7 +212,7 @@ impl Counting<'_> {
         let (server, mut caller) = self.start(&tracer.prefix(), folder.path(), &requests)?;
         let mut ends = Vec::new();
         for class in requests.classes() {
-            let lengths = Lengths::of_traces(*class);
+            let lengths = Lengths::of_traces();
             for load in [lengths.first].into_iter().chain(lengths.loads()) {
                 self.send(&mut caller, *class, load)?;
                 ends.push(tracer.length()?);
@@ -225,7 +222,7 @@ impl Counting<'_> {
         let tallies = tallies(&tracer.log()?, &ends);
         let (mut rest, mut work) = (tallies.into_iter(), BTreeMap::new());
         for class in requests.classes() {
-            let lengths = Lengths::of_traces(*class);
+            let lengths = Lengths::of_traces();
             // The first of each class belongs to the start, or to the requests that come first.
             let loads = rest.by_ref().take(1 + lengths.loads().count()).skip(1);
             work.extend(of_traces(*class, lengths, &loads.collect::<Vec<_>>())?);
@@ -378,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_traced_miss_counts_as_the_least_of_single_requests() {
-        let lengths = Lengths::of_traces(Class::Miss);
+        let lengths = Lengths::of_traces();
         let tally = |calls| Tally { system_calls: calls, ..Tally::default() };
         // Nothing is asked in every other load, and a timer fires in some.
         let mut loads = vec![tally(9); lengths.loads().count()];
