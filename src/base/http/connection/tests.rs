@@ -135,7 +135,7 @@ async fn serve(stream: DuplexStream, way: Way, shutdown: Shutdown) {
 async fn exchange(way: Way, pieces: Vec<Vec<u8>>, count: usize, pipe_bytes: usize) -> String {
     let (client, server) = duplex(pipe_bytes);
     let (_stop, shutdown) = watch::channel(false);
-    let served = tokio::spawn(serve(server, way, shutdown));
+    let task = tokio::spawn(serve(server, way, shutdown));
     let (mut from, mut to) = tokio::io::split(client);
     let sent = tokio::spawn(async move {
         for piece in pieces {
@@ -153,7 +153,7 @@ async fn exchange(way: Way, pieces: Vec<Vec<u8>>, count: usize, pipe_bytes: usiz
     }
     sent.await.unwrap().shutdown().await.unwrap();
     timeout(DEADLINE, from.read_to_end(&mut bytes)).await.unwrap().unwrap();
-    timeout(DEADLINE, served).await.unwrap().unwrap();
+    timeout(DEADLINE, task).await.unwrap().unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -217,10 +217,10 @@ async fn requests_that_have_arrived_when_the_process_stops_are_answered() {
         let (stop, shutdown) = watch::channel(false);
         client.write_all(&texts(&kinds)).await.unwrap();
         stop.send_replace(true);
-        let served = tokio::spawn(serve(server, way, shutdown));
+        let task = tokio::spawn(serve(server, way, shutdown));
         let mut bytes = String::new();
         timeout(DEADLINE, client.read_to_string(&mut bytes)).await.unwrap().unwrap();
-        timeout(DEADLINE, served).await.unwrap().unwrap();
+        timeout(DEADLINE, task).await.unwrap().unwrap();
         assert_eq!(bytes.matches(END).count(), kinds.len(), "{way:?}: {bytes}");
         seen.push(told(&bytes).0);
     }
@@ -236,12 +236,12 @@ async fn a_connection_that_hyper_closes_during_a_turn_is_closed() {
             for way in [Way::Reader, Way::Hyper] {
                 let (mut client, server) = duplex(100_000);
                 let (_stop, shutdown) = watch::channel(false);
-                let served = tokio::spawn(serve(server, way, shutdown));
+                let task = tokio::spawn(serve(server, way, shutdown));
                 let sent = [texts(before), last.as_bytes().to_vec(), texts(&['h'])].concat();
                 client.write_all(&sent).await.unwrap();
                 let mut bytes = String::new();
                 timeout(DEADLINE, client.read_to_string(&mut bytes)).await.unwrap().unwrap();
-                timeout(DEADLINE, served).await.unwrap().unwrap();
+                timeout(DEADLINE, task).await.unwrap().unwrap();
                 assert!(bytes.starts_with("HTTP/1.1 "), "{way:?}: {bytes}");
                 seen.push(told(&bytes).0);
             }
