@@ -64,7 +64,8 @@ fn equal_builds_pass_and_every_form_says_the_same() {
         // Each request is read and answered.
         assert!(least("system-calls") >= 2.0, "{json}");
         assert!(least("written-bytes") > 200.0, "{json}");
-        assert!(least("allocations") > 0.0, "{json}");
+        // The reader of token requests in front of hyper answers a hit without an allocation.
+        assert_eq!(least("allocations") >= 0.5, class != "hit", "{json}");
     }
     let metrics = json["metrics"].as_array().unwrap();
     assert!(metrics.iter().all(|metric| metric["not_counted"].is_null()), "{json}");
