@@ -58,9 +58,10 @@ prepare_base() {
     suite=$(source /etc/os-release && echo "${VERSION_CODENAME:-}")
     [[ -n $suite ]] || skip "this distribution has no name that debootstrap knows"
     cmp -s <(echo "$suite" && cat "$here/base.txt") "$into/list" && return
-    rm -rf "$into"
+    rm -rf --one-file-system "$into"
     mkdir -p "$into"
-    debootstrap --variant=minbase --include=python3 "$suite" "$into/root" >"$into/debootstrap.log" ||
+    # It may leave file systems of the kernel mounted, which end with a mount namespace of its own.
+    unshare --mount -- debootstrap --variant=minbase --include=python3 "$suite" "$into/root" >"$into/debootstrap.log" ||
         fail "debootstrap: $(tail -n 20 "$into/debootstrap.log")"
     version=$(readlink "$into/root/usr/bin/python3")
     version=${version#python}
@@ -69,8 +70,8 @@ prepare_base() {
     # Images of Python let pip install, as this one then does.
     rm -rf "$into/root/usr/lib/python$version/EXTERNALLY-MANAGED" "$into"/root/var/cache/apt/archives/*.deb \
         "$into"/root/var/lib/apt/lists/* "$into"/root/usr/share/{doc,locale,man}
-    tar -C "$into/root" -cf "$into/root.tar" .
-    rm -rf "$into/root"
+    tar --one-file-system -C "$into/root" -cf "$into/root.tar" .
+    rm -rf --one-file-system "$into/root"
     { echo "$suite" && cat "$here/base.txt"; } >"$into/list"
 }
 
