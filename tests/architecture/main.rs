@@ -35,14 +35,21 @@ fn every_source_file_keeps_the_rules() {
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
-        // Cargo marks the folders that it fills.
-        if path.is_dir() && !path.join("CACHEDIR.TAG").exists() {
-            collect(root, &path, files);
+        if path.is_dir() {
+            if is_of_sources(&path) {
+                collect(root, &path, files);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
             files.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text);
         }
     }
+}
+
+/// Returns false for the folders that Cargo fills, which it marks, and for hidden ones, where tests keep what they install.
+fn is_of_sources(folder: &Path) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    !name.starts_with('.') && !folder.join("CACHEDIR.TAG").exists()
 }
 
 /// Returns one sentence for every violation in `files`: path from the repository, and text.
