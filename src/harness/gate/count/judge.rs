@@ -40,7 +40,7 @@ fn metric(
     candidate: Vec<f64>,
     allowances: &Allowances,
 ) -> CountedMetric {
-    let allowed = allowances.growth(work, mean(&base));
+    let allowed = allowances.growth((class, work), mean(&base));
     let low = least(&candidate) - most(&base);
     let high = most(&candidate) - least(&base);
     let change = mean(&candidate) - mean(&base);
