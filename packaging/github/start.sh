@@ -36,6 +36,11 @@ done
 cat "$run/health"
 
 while read -r name value; do
+    # A secret: masked in the log of the job, and no output of the step.
+    if [[ $name == app-service-header ]]; then
+        echo "::add-mask::$value"
+        continue
+    fi
     [[ -z $value ]] || echo "$name=$value" >>"$GITHUB_OUTPUT"
 done <"$run/serve.out"
 echo "data=$data" >>"$GITHUB_OUTPUT"
