@@ -99,8 +99,7 @@ async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
     exchange: &Exchange<S>,
     shutdown: &mut Shutdown,
 ) -> io::Result<Next> {
-    // A peer that sends without a pause uses up the budget of the task, which must not hide the signal.
-    let mut stop = std::pin::pin!(tokio::task::unconstrained(stopped(shutdown)));
+    let mut stop = std::pin::pin!(stopped(shutdown));
     let mut received = Received::new(&stream.take_back());
     let mut answer = Vec::with_capacity(ANSWER_BYTES);
     loop {
