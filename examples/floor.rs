@@ -44,7 +44,7 @@ enum Floor {
 
 #[derive(Debug, Args)]
 struct Options {
-    /// Where to listen; port 0 lets the system choose
+    /// Address to listen on; port 0 lets the system choose
     #[arg(long, default_value = "127.0.0.1:0")]
     addr: SocketAddr,
     /// Threads, each with a socket of its own on the port

@@ -43,8 +43,8 @@ struct Truth {
     /// answer, and the time of its service. Then 1 if both are the kernel's stamps, and 1 if it met a stall of --stall
     #[arg(long, value_name = "CSV")]
     rows: Option<PathBuf>,
-    /// A file for a row of each time in which the host or another program had the server's processor for more than 200 us:
-    /// when it ended (wall time) and how long it was, in nanoseconds. Needs --spin
+    /// File with a row for each time over 200 us in which the host or another program had the server's processor. A row
+    /// has its end (wall time) and its length, in nanoseconds. Needs --spin
     #[arg(long, value_name = "CSV", requires = "spin", conflicts_with = "stall")]
     gaps: Option<PathBuf>,
     /// Address to listen on; port 0 lets the system choose

@@ -120,7 +120,7 @@ fn place(key: u64) -> usize {
     usize::try_from(key).unwrap_or(usize::MAX)
 }
 
-/// What it takes to answer.
+/// State of a thread that answers.
 #[derive(Debug)]
 struct Answering {
     answers: Arc<Answers>,

@@ -1,4 +1,4 @@
-//! What `mintbench` alone prints.
+//! Text that `mintbench` alone prints.
 
 use super::exit::Exit;
 use super::terminal::say;

@@ -290,7 +290,7 @@ impl ServeArgs {
     }
 }
 
-/// What only a test may do.
+/// Flags for what only a test may do.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct TestTools {
     /// Let `POST /reset` of the admin endpoint put the world back to its state at this start

@@ -39,7 +39,7 @@ pub(super) enum Outcome {
     Json(String),
 }
 
-/// What can be shown and backed up.
+/// Objects that can be shown and backed up.
 trait Kept: Shows + Serialize + DeserializeOwned {}
 
 impl<C: Shows + Serialize + DeserializeOwned> Kept for C {}

@@ -17,7 +17,7 @@ const ASKED: u8 = 2;
 const GOES_ON: u8 = 3;
 /// hyper has an answer, and gives the connection back after it.
 const GIVES_BACK: u8 = 4;
-/// That answer has been written.
+/// The answer after which hyper gives the connection back has been written.
 const ENDING: u8 = 5;
 /// hyper has seen the end of its stream.
 const OVER: u8 = 6;

@@ -1,4 +1,4 @@
-//! What a worker remembers from request to request.
+//! Memory of a worker from request to request.
 
 use super::head::Head;
 use super::targets::Targets;

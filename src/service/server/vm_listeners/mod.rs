@@ -27,7 +27,7 @@ use crate::service::world::record::{Change, Record, VirtualMachine};
 /// Greatest number of listeners. Each costs a thread and about eight file descriptors.
 const LISTENERS_MAX: usize = 32;
 
-/// What a listener serves and shares with the others.
+/// Broker and settings that all listeners share.
 #[derive(Debug)]
 pub(super) struct Served {
     pub(super) broker: Arc<Broker>,

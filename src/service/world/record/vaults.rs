@@ -197,15 +197,15 @@ impl KeyOperation {
     }
 }
 
-/// What happens to a key when its versions grow old.
+/// Plan for a key whose versions grow old.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RotationPolicy {
     /// Time after the creation of a rotated version at which the version expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<Period>,
-    /// When a notification would be sent. It is only stored: nobody is notified.
+    /// Time of a notification. It is only stored: nobody is notified.
     pub notify: Trigger,
-    /// When a new version is made.
+    /// Time of a new version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotate: Option<Trigger>,
     /// Creation time.

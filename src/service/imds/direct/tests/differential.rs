@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 
-/// What a client sees, and what was counted.
+/// Answers that a client sees, and the counters.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     /// All bytes, escaped, without the values of `Date`.
