@@ -59,18 +59,25 @@ def decided(lines, name):
     return sum(met is not None for met in mets), len(mets)
 
 
+def decided_by_bounds(lines, name):
+    """How many objectives near the truth the bounds alone decide, without the sampling interval, and how many there were."""
+    sides = [(line["says"][name], line["judged"][name][side]["limit_us"]) for line in lines for side in SIDES]
+    return sum(says["upper"] <= limit_us or (says["lower"] or 0) > limit_us for says, limit_us in sides), len(sides)
+
+
 def wrong_near(lines):
     return sum(line["judged"][name][side]["wrong"] for line in lines for name in NAMES for side in SIDES)
 
 
 def rows_of(groups):
     """A table with a row for each group of runs."""
-    row("runs", "number", *(f"{name} decided" for name in NAMES), "wrong of these", "wrong of all steps")
-    row("---", *["--:"] * (len(NAMES) + 3))
+    row("runs", "number", *(f"{name} decided" for name in NAMES), "p99 by the bounds alone", "wrong of these", "wrong of all steps")
+    row("---", *["--:"] * (len(NAMES) + 4))
     for title, lines in groups:
         asked = sum(line["judged"][name]["asked"] for line in lines for name in NAMES)
         wrong = sum(len(line["judged"][name]["wrong"]) for line in lines for name in NAMES)
-        row(title, len(lines), *(share(*decided(lines, name)) for name in NAMES), wrong_near(lines), f"{wrong:,} of {asked:,}")
+        shares = [*(decided(lines, name) for name in NAMES), decided_by_bounds(lines, "p99")]
+        row(title, len(lines), *(share(*each) for each in shares), wrong_near(lines), f"{wrong:,} of {asked:,}")
 
 
 def grouped(lines, key):
@@ -152,6 +159,20 @@ def print_codes(lines):
         row(line["number"], f"{name}<{limit_us:.0f} us ({side})", f"{line['truth_us'][name]:.0f} us", WORDS[line["met"]], line["code"], note)
 
 
+def print_repeats(lines, one):
+    """How far the truth of two runs of one setup lies apart: what no bound can narrow."""
+    print("\n### Two runs of one setup\n")
+    print("Their true percentiles differ by this much. The sampling interval of an objective has to cover it.\n")
+    row("runs", "pairs", *(f"{name}, median" for name in NAMES), *(f"{name}, most" for name in NAMES))
+    row("---", *["--:"] * (2 * len(NAMES) + 1))
+    second = {line["number"]: line["truth_us"] for line in one}
+    for title, is_with in (("without a neighbour of the script", False), ("beside a neighbour of the script", True)):
+        pairs = [(line["truth_us"], second[line["number"]]) for line in lines if line["number"] in second and (line["setup"]["share"] > 0) == is_with]
+        apart = {name: [max(a[name], b[name]) / min(a[name], b[name]) - 1 for a, b in pairs] for name in NAMES}
+        most = [f"{max(apart[name], default=0) * 100:.1f} %" for name in NAMES]
+        row(title, len(pairs), *(percent(apart[name]) for name in NAMES), *most)
+
+
 def is_code_right(line):
     """Whether the exit code follows from what the run says."""
     if "valid" in line:
@@ -206,5 +227,6 @@ def print_all(log):
     print_extra(lines)
     if one:
         print_codes(one)
+        print_repeats(lines, one)
     wrong = print_wrong(lines, one)
     return list(failures(lines, one, wrong))

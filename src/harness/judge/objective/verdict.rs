@@ -41,6 +41,8 @@ pub struct Judgement {
     pub measured_ns: Option<u64>,
     /// Lower bound of the percentile; none also if it is not known.
     pub lower_ns: Option<u64>,
+    /// Where the percentile of another run may lie by chance: both ends of the sampling interval, in nanoseconds.
+    pub interval_ns: Option<(u64, u64)>,
     /// Number of answers, including failed requests.
     pub count: u64,
     /// Number of answers that is always enough.
@@ -69,7 +71,7 @@ impl Judgement {
             Verdict::Inconclusive
         };
         let measured_ns = measured_ns.filter(|_| verdict != Verdict::Inconclusive);
-        Self { verdict, measured_ns, lower_ns: None, count, count_min }
+        Self { verdict, measured_ns, lower_ns: None, interval_ns: None, count, count_min }
     }
 
     /// Returns the bounds of the percentile, if they are more than 10 % apart.
@@ -87,13 +89,17 @@ impl Judgement {
         if count < count_min {
             return format!("cannot tell from {count} answers, {count_min} are needed");
         }
-        match (self.apart(), measured_ns.map(readable)) {
-            (Some((lower_ns, upper_ns)), _) => {
-                let [lower, upper] = [lower_ns, upper_ns].map(readable);
-                format!("cannot tell, it lies between {lower} and {upper}")
+        if let Some((lower_ns, upper_ns)) = self.apart() {
+            let [lower, upper] = [lower_ns, upper_ns].map(readable);
+            return format!("cannot tell, it lies between {lower} and {upper}");
+        }
+        match (measured_ns.map(readable), self.interval_ns) {
+            (Some(time), Some((low_ns, high_ns))) => {
+                let [low, high] = [low_ns, high_ns].map(readable);
+                format!("cannot tell, it is {time} in this run, but {low} to {high} by chance")
             }
-            (None, Some(time)) => format!("cannot tell, {time} is too close for {count} answers"),
-            (None, None) => "cannot tell, it may be a failed request".to_owned(),
+            (Some(time), None) => format!("cannot tell, {time} is too close for {count} answers"),
+            (None, _) => "cannot tell, it may be a failed request".to_owned(),
         }
     }
 
