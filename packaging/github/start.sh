@@ -45,19 +45,8 @@ while read -r name value; do
 done <"$run/serve.out"
 echo "data=$data" >>"$GITHUB_OUTPUT"
 
-# Later steps also call hosts that are no part of this broker, so they trust the authorities of the runner, too.
-bundle=$run/ca-bundle.pem
-for public in "${SSL_CERT_FILE-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
-    if [[ -f $public ]]; then
-        cat "$public" >>"$bundle"
-        break
-    fi
-done
-{ echo; cat "$data/ca.pem"; } >>"$bundle"
-
 vm=()
 [[ -z $INPUT_VM ]] || vm=(--vm "$INPUT_VM")
 "$INPUT_BINARY" env --data "$data" --shell github "${vm[@]}" >"$run/env" || fail "there is no environment for ${INPUT_VM:-the steps}"
-# Node.js adds its file to the public authorities by itself.
-sed -E "s#^(SSL_CERT_FILE|REQUESTS_CA_BUNDLE|CURL_CA_BUNDLE)=.*#\1=$bundle#" "$run/env" | tee -a "$GITHUB_ENV"
+tee -a "$GITHUB_ENV" <"$run/env"
 echo "MINTBENCH_DATA=$data" >>"$GITHUB_ENV"

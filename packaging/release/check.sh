@@ -16,10 +16,10 @@ said=$("$program" --version)
 }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-# The folder of a server that `exec` starts is that of its authority.
+# The folder of a server that `exec` starts has its authority, which Node.js trusts besides the public ones.
 # shellcheck disable=SC2016 # the shell below expands it
 token=$(env -i TMPDIR="$folder" "$program" exec -- /bin/sh -c '
-    data=${SSL_CERT_FILE%/ca.pem}
+    data=${NODE_EXTRA_CA_CERTS%/ca.pem}
     "$0" health --data "$data" >&2 && "$0" token --data "$data" --bare --resource https://vault.azure.net' "$program")
 [[ $token == eyJ* ]] || {
     echo "$program gives no token" >&2

@@ -129,7 +129,12 @@ fn run_command(matches: &ArgMatches, given: &[OsString]) -> Exit {
         Ok(Command::Control(control)) => control::main(&control),
         Ok(Command::Doctor(args)) => doctor::main(&args),
         Ok(Command::Env(args)) => environment::main(&args),
-        Ok(Command::Exec(args)) => exec::main(&args),
+        Ok(Command::Exec(mut args)) => {
+            match matches.subcommand().map(|(_, own)| args.settle(own)) {
+                Some(Err(error)) => refuse(&error),
+                _ => exec::main(&args),
+            }
+        }
         Ok(Command::Gate(args)) => gate::main(&args),
         Ok(Command::Health(args)) => running::health::main(&args),
         Ok(Command::Merge(args)) => merge::main(&args),

@@ -22,6 +22,15 @@ const URL: &str = "echo \"$AZURE_POD_IDENTITY_AUTHORITY_HOST\"";
 impl Run {
     /// Runs a script of the shell after it has printed the URL. Temporary files are in `folder`.
     fn start(folder: &Path, flags: &[&str], script: &str) -> Self {
+        Self::start_with(folder, flags, script, |_| {})
+    }
+
+    fn start_with(
+        folder: &Path,
+        flags: &[&str],
+        script: &str,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
         let mut command = mintbench();
         command
             .arg("exec")
@@ -30,6 +39,7 @@ impl Run {
             .arg(format!("{URL}; {script}"));
         command.env("TMPDIR", folder).env("IDENTITY_ENDPOINT", "http://127.0.0.1:1");
         command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        prepare(&mut command);
         // Not in the foreground of a terminal, whose signals would not be passed on.
         let mut process = command.process_group(0).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap());
@@ -53,6 +63,24 @@ fn line(lines: &mut impl std::io::BufRead) -> String {
     line.trim_end().to_owned()
 }
 
+/// Returns the lines before an empty one.
+fn paragraph(lines: &mut impl std::io::BufRead) -> String {
+    let mut text = String::new();
+    while lines.read_line(&mut text).unwrap() > 1 {}
+    text.pop();
+    text
+}
+
+/// Returns the client id of a token from the endpoint of App Service.
+fn app_service_client_id(endpoint: SocketAddr, header: &str) -> String {
+    let mut connection = Connection::open(TcpStream::connect(endpoint).unwrap());
+    let target = "/msi/token?api-version=2019-08-01&resource=https://vault.azure.net";
+    let head =
+        format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-IDENTITY-HEADER: {header}\r\n\r\n");
+    connection.send(head.as_bytes());
+    connection.read().unwrap().json()["client_id"].as_str().unwrap().to_owned()
+}
+
 /// Returns the client id of a token from this endpoint.
 fn client_id(imds: SocketAddr) -> String {
     let mut connection = Connection::open(TcpStream::connect(imds).unwrap());
@@ -70,11 +98,7 @@ fn left_in(folder: &Path) -> Vec<String> {
 #[test]
 fn a_program_gets_a_token_and_gives_its_exit_code_and_nothing_is_left() {
     let folder = tempfile::tempdir().unwrap();
-    let script =
-        "cat \"$SSL_CERT_FILE\" | head -1; echo \"[$IDENTITY_ENDPOINT]\"; read line; exit 7";
-    let mut run = Run::start(folder.path(), &[], script);
-    assert_eq!(line(&mut run.lines), "-----BEGIN CERTIFICATE-----");
-    assert_eq!(line(&mut run.lines), "[]");
+    let mut run = Run::start(folder.path(), &[], "read line; exit 7");
     assert_eq!(client_id(run.imds), "c11e0000-0000-4000-8000-000000000001");
     assert_eq!(left_in(folder.path()).len(), 1);
     run.process.stdin.take().unwrap().write_all(b"\n").unwrap();
@@ -82,6 +106,65 @@ fn a_program_gets_a_token_and_gives_its_exit_code_and_nothing_is_left() {
     assert_eq!(run.code(), Some(7));
     assert_eq!(left_in(folder.path()), [""; 0]);
     TcpStream::connect(imds).unwrap_err();
+}
+
+#[test]
+fn a_server_for_one_program_gives_it_the_pair_of_app_service_and_trust_in_both_authorities() {
+    let world = crate::vm_listeners::two_machines();
+    let path = world.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let public = folder.path().join("public.pem");
+    let pem = "-----BEGIN CERTIFICATE-----\npublic\n-----END CERTIFICATE-----\n";
+    std::fs::write(&public, pem).unwrap();
+    let script = "cat \"$NODE_EXTRA_CA_CERTS\"; echo; for file in \"$SSL_CERT_FILE\" \
+         \"$REQUESTS_CA_BUNDLE\" \"$CURL_CA_BUNDLE\"; do cat \"$file\"; echo; done; read line";
+    for (vm, client_id) in [("vm-1", "c1"), ("vm-2", "c2")] {
+        let script =
+            format!("echo \"$IDENTITY_ENDPOINT\"; echo \"$IDENTITY_HEADER\"; exec 2>&1; {script}");
+        let public = public.to_str().unwrap();
+        let prepare = |command: &mut Command| {
+            command.env("SSL_CERT_FILE", public);
+        };
+        let mut run =
+            Run::start_with(folder.path(), &["--world", path, "--vm", vm], &script, prepare);
+        let [endpoint, header] = [(); 2].map(|()| line(&mut run.lines));
+        let address = endpoint.strip_prefix("http://").unwrap();
+        let address = address.strip_suffix("/msi/token").unwrap().parse().unwrap();
+        let expected = format!("00000000-0000-4000-8000-0000000000{client_id}");
+        assert_eq!(app_service_client_id(address, &header), expected);
+        assert_eq!(self::client_id(run.imds), expected);
+        let texts = [(); 4].map(|()| paragraph(&mut run.lines));
+        let own = &texts[0];
+        assert!(own.starts_with("-----BEGIN CERTIFICATE-----"), "{own}");
+        assert_eq!(texts[1..], [(); 3].map(|()| format!("{pem}{own}")));
+        run.process.stdin.take().unwrap().write_all(b"\n").unwrap();
+        assert_eq!(run.code(), Some(0));
+        assert_eq!(left_in(folder.path()), ["public.pem"]);
+    }
+}
+
+#[test]
+fn other_signals_reach_the_program_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "for name in QUIT USR1 USR2 WINCH; do trap \"echo $name\" $name; done; echo set; \
+         while :; do sleep 0.05; done";
+    let mut run = Run::start(folder.path(), &[], script);
+    assert_eq!(line(&mut run.lines), "set");
+    for (signal, name) in [
+        (Signal::QUIT, "QUIT"),
+        (Signal::USR1, "USR1"),
+        (Signal::USR2, "USR2"),
+        (Signal::WINCH, "WINCH"),
+    ] {
+        run.signal(signal);
+        assert_eq!(line(&mut run.lines), name);
+    }
+    run.signal(Signal::TERM);
+    assert_eq!(run.code(), Some(143));
+    let run = Run::start(folder.path(), &[], "exec sleep 60");
+    run.signal(Signal::USR1);
+    assert_eq!(run.code(), Some(138));
+    assert_eq!(left_in(folder.path()), [""; 0]);
 }
 
 #[test]
@@ -143,6 +226,11 @@ fn what_cannot_run_ends_as_in_a_shell() {
     assert!(code == Some(2) && said.contains("no server has the folder"), "{said}");
     let (code, said) = exec(&["--vm", "nobody", "--", "/bin/true"]);
     assert!(code == Some(2) && said.contains("no virtual machine is called `nobody`"), "{said}");
+    let (code, said) = exec(&["--data", "/nowhere", "--world", "/nowhere", "--", "/bin/true"]);
+    let expected = "--data names a server that runs, and --world starts another one";
+    assert!(code == Some(2) && said.contains(expected), "{said}");
+    let (code, said) = exec(&["--data", "/nowhere", "--netns", "--", "/bin/true"]);
+    assert!(code == Some(2) && said.contains("--netns starts another one"), "{said}");
     let (code, _) = exec(&[]);
     assert_eq!(code, Some(2));
     assert_eq!(left_in(folder.path()), [""; 0]);
@@ -180,15 +268,9 @@ fn a_program_has_the_pair_of_app_service_of_its_machine() {
     };
     let [first, second] = [header(&[]), header(&["--vm", "vm-2"])];
     assert_eq!(Some(&first), broker.identity_header.as_ref());
-    let target = "/msi/token?api-version=2019-08-01&resource=https://vault.azure.net";
     for (header, client_id) in [(first, "c1"), (second, "c2")] {
-        let mut connection = broker.connect("app-service");
-        let head = format!(
-            "GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-IDENTITY-HEADER: {header}\r\n\r\n"
-        );
-        connection.send(head.as_bytes());
-        let answer = connection.read().unwrap().json();
-        assert_eq!(answer["client_id"], format!("00000000-0000-4000-8000-0000000000{client_id}"));
+        let client_id = format!("00000000-0000-4000-8000-0000000000{client_id}");
+        assert_eq!(app_service_client_id(broker.address("app-service"), &header), client_id);
     }
 }
 
@@ -206,7 +288,13 @@ fn a_world_of_its_own_is_served_beside_a_server_that_runs() {
     let path = world.path().to_str().unwrap();
     let broker = Broker::serve(&[]);
     let folder = broker.temporary.path();
-    let mut run = Run::start(folder, &["--world", path, "--vm", "vm-2"], "read line");
+    // The variable that names the other server gives way to a flag.
+    let data = broker.admin_secret.parent().unwrap();
+    let prepare = |command: &mut Command| {
+        command.env("MINTBENCH_DATA", data);
+    };
+    let flags = ["--world", path, "--vm", "vm-2"];
+    let mut run = Run::start_with(folder, &flags, "read line", prepare);
     assert_ne!(run.imds, broker.address("imds"));
     assert_eq!(client_id(run.imds), "00000000-0000-4000-8000-0000000000c2");
     run.process.stdin.take().unwrap().write_all(b"\n").unwrap();
@@ -217,7 +305,7 @@ fn a_world_of_its_own_is_served_beside_a_server_that_runs() {
 #[cfg(target_os = "linux")]
 fn root_gets_a_network_with_the_real_address() {
     let folder = tempfile::tempdir().unwrap();
-    let script = "echo \"$AZURE_POD_IDENTITY_AUTHORITY_HOST\"; \"$0\" token --data \"${SSL_CERT_FILE%/ca.pem}\" --resource https://vault.azure.net; exit 5";
+    let script = "echo \"$AZURE_POD_IDENTITY_AUTHORITY_HOST\"; \"$0\" token --data \"${NODE_EXTRA_CA_CERTS%/ca.pem}\" --resource https://vault.azure.net; exit 5";
     let mut command = mintbench();
     command.args([
         "exec",

@@ -97,7 +97,8 @@ fn the_variables_lead_to_the_server_in_every_form() {
     let output = Command::new("/bin/sh").args(["-c", &script]).output().unwrap();
     let (_, out, err) = texts(&output);
     let authority = broker.connect("admin").get("/ca.pem").text();
-    assert_eq!(out, format!("{authority}[]\n"), "{err}");
+    // Public authorities of this machine may be before it.
+    assert!(out.ends_with(&format!("{authority}[]\n")), "{out} {err}");
     assert!(authority.starts_with("-----BEGIN CERTIFICATE-----"), "{authority}");
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Unmodified Azure SDKs at the real addresses: virtual machines are network namespaces, in which
-# 169.254.169.254 port 80 and Azure's host names lead to a broker in a third one.
+# Unmodified Azure SDKs as two virtual machines. First both machines are programs of this host, below
+# `mintbench exec`. Then they are network namespaces, in which 169.254.169.254 port 80 and Azure's host
+# names lead to a broker in a third one.
 #
 #   tests/netns/run.sh [path to mintbench]      (default: target/debug/mintbench)
 #
@@ -9,15 +10,10 @@
 #   vm-b 169.254.10.2 ---/                   169.254.169.252  login.microsoftonline.com
 #                                            169.254.169.251  management.azure.com
 #
-# Needs root (without, it says that it was skipped), ip, Python 3.11, node 20 with npm, go, a JDK
-# with Maven, and cargo; a language whose tool is missing is skipped, and the last line says so.
+# Needs Python 3.11, node 20 with npm, go, a JDK with Maven, and cargo; a language whose tool is missing is
+# skipped, and the last line says so. The namespaces need root and ip; without root they are skipped.
 # What it builds stays in tests/netns/.work; of the machine's own network it changes nothing.
 set -euo pipefail
-
-if ((EUID != 0)); then
-    echo "skipped: network namespaces need root, and this is user $EUID"
-    exit 0
-fi
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 broker=$(realpath -m "${1:-$here/../../target/debug/mintbench}")
@@ -28,7 +24,7 @@ python=$work/venv/bin/python
 source "$here/../lib.sh"
 
 [[ -x $broker ]] || fail "$broker is not there; build it, or name the binary as the argument"
-command -v ip >/dev/null || fail "there is no ip; install iproute2"
+((EUID != 0)) || command -v ip >/dev/null || fail "there is no ip; install iproute2"
 command -v python3 >/dev/null || fail "there is no python3; it judges what the SDKs get"
 
 # ---------------------------------------------------------------------------------- building
@@ -98,6 +94,108 @@ done
 ((${#broken[@]} == 0)) || fail "cannot build ${broken[*]}"
 exec {lock}>&-
 
+# ---------------------------------------------------------------------------------- the checks
+
+forget_environment
+run=$(mktemp -d)
+serve=
+end_broker() {
+    if [[ -n $serve ]]; then
+        kill "$serve" 2>/dev/null || true
+        wait "$serve" || true
+    fi
+    serve=
+}
+trap 'end_broker; rm -rf "$run"' EXIT
+trap 'exit 130' INT TERM
+: >"$run/verdicts"
+java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
+
+# Plays a program as a VM, by a command that gives it the surroundings of the VM, and judges it there. Tokens go
+# to the judge through a pipe: none is ever in a file.
+play() {
+    local vm=$1 program=$2 began=$EPOCHREALTIME command environment
+    shift 2
+    case $program in
+        python) command=("$python" "$here/python/checks.py") ;;
+        js) command=(node "$here/js/checks.mjs") ;;
+        go) command=("$work/go-checks") ;;
+        java) command=(java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks) ;;
+        rust) command=("$work/rust/debug/netns-checks") ;;
+        *) command=("$python" "$here/python/$program.py") ;;
+    esac
+    mapfile -t environment < <("$python" "$here/python/judge.py" "$vm" --env)
+    local judge=("$python" "$here/python/judge.py" "$vm" "$program${where:+ $where}") errors=$run/$vm-$program.err
+    # Each takes seconds; one that waits for minutes hangs. `exec` says where the token service is.
+    # shellcheck disable=SC2016 # the shell below expands it
+    "$@" env "${environment[@]}" "ERRORS=$errors" "JUDGE=$(printf '%q ' "${judge[@]}")" bash -o pipefail -c '
+        export STS_URL=${AZURE_AUTHORITY_HOST:-$STS_URL}
+        timeout 120 "$@" 2>"$ERRORS" | eval "$JUDGE"' play "${command[@]}" |
+        tee -a "$run/verdicts" || tail -n 20 "$errors" >&2
+    echo "$vm $program${where:+ $where}: $(((${EPOCHREALTIME/./} - ${began/./}) / 1000)) ms"
+}
+
+# Plays languages as both VMs at the same time, below `exec` with these flags.
+side_by_side() {
+    local played=$1 vm lanes=() lane language
+    shift
+    for vm in vm-a vm-b; do
+        for language in $played; do
+            play "$vm" "$language" "$broker" exec "$@" --vm "$vm" --
+        done &
+        lanes+=("$!")
+    done
+    for lane in "${lanes[@]}"; do
+        wait "$lane"
+    done
+}
+
+# ---------------------------------------------------------------------------------- programs of one host
+
+# Each program has a server of its own, and asks it as App Service: so Go and Rust find it without root.
+where="below exec"
+side_by_side "${languages[*]}" --world "$here/world.toml"
+expected=$((2 * 8 * ${#languages[@]}))
+# The SDK for Rust refuses resource ids there.
+[[ " ${languages[*]} " != *" rust "* ]] || expected=$((expected - 4))
+
+# Both machines have ports of one server, which is asked as a virtual machine asks.
+shared=()
+for language in "${languages[@]}"; do
+    [[ $language != python && $language != js ]] || shared+=("$language")
+done
+mkdir "$run/host"
+flags=()
+for endpoint in imds sts arm vault admin; do
+    flags+=("--$endpoint" 127.0.0.1:0)
+done
+"$broker" serve --world "$here/world.toml" --data "$run/host/data" "${flags[@]}" \
+    >"$run/host/serve.out" 2>"$run/host/serve.err" &
+serve=$!
+await_ready "$serve" "$run/host"
+where="at a port of its own"
+side_by_side "${shared[*]}" --data "$run/host/data"
+expected=$((expected + 2 * 8 * ${#shared[@]}))
+end_broker
+where=
+
+# Says how many checks passed, and ends with success if all did.
+sum_up() {
+    local passed failed
+    passed=$(grep -c '^ok: ' "$run/verdicts" || true)
+    failed=$(grep -c '^not ok: ' "$run/verdicts" || true)
+    ((passed + failed == expected)) || fail "$((passed + failed)) checks ran, not $expected; $failed failed"
+    ((failed == 0)) || tail -n 20 "$run/serve.err" >&2 2>/dev/null || true
+    echo "$passed checks passed, $failed failed${skipped[*]:+; SKIPPED: ${skipped[*]}}"
+    ((failed == 0))
+}
+
+if ((EUID != 0)); then
+    skipped+=("network namespaces, which need root")
+    sum_up
+    exit
+fi
+
 # ---------------------------------------------------------------------------------- network
 
 # Names of this run alone, so that two runs do not meet.
@@ -105,15 +203,10 @@ host=mintbench-host-$$
 declare -A netns=([vm-a]=mintbench-vm-a-$$ [vm-b]=mintbench-vm-b-$$)
 declare -A address=([vm-a]=169.254.10.1 [vm-b]=169.254.10.2)
 imds=169.254.169.254 vault=169.254.169.253 sts=169.254.169.252 arm=169.254.169.251
-run=$(mktemp -d)
-serve=
 
 # Whatever happened: the broker ends, and nothing of the network stays.
 tear_down() {
-    if [[ -n $serve ]]; then
-        kill "$serve" 2>/dev/null || true
-        wait "$serve" || true
-    fi
+    end_broker
     local name
     for name in "$host" "${netns[@]}"; do
         ip netns delete "$name" 2>/dev/null || true
@@ -122,7 +215,6 @@ tear_down() {
     rm -rf "$run"
 }
 trap tear_down EXIT
-trap 'exit 130' INT TERM
 
 in_host() { ip netns exec "$host" "$@"; }
 
@@ -156,8 +248,6 @@ done
 
 # ---------------------------------------------------------------------------------- the broker
 
-forget_environment
-
 flags=(--imds "$imds:80" --admin 127.0.0.1:8171)
 help=$("$broker" serve --help)
 has() { grep -qE -- "^ +--$1( |\$)" <<<"$help"; }
@@ -186,7 +276,6 @@ ip netns exec "$host" "$broker" serve --world "$run/world.toml" "${flags[@]}" \
 serve=$!
 await_ready "$serve" "$run"
 
-java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
 if $tls; then
     ca=$run/state/ca.pem
     export SSL_CERT_FILE=$ca REQUESTS_CA_BUNDLE=$ca NODE_EXTRA_CA_CERTS=$ca
@@ -198,50 +287,28 @@ if $vault_too; then
     export VAULT_URL=https://kv-demo.vault.azure.net OPERATOR=$run/state/operator
 fi
 
-# ---------------------------------------------------------------------------------- the checks
+# ---------------------------------------------------------------------------------- machines of their own
 
-: >"$run/verdicts"
-
-# Plays a program in a VM. Tokens go to the judge through a pipe: none is ever in a file.
-play() {
-    local vm=$1 program=$2 began=$EPOCHREALTIME command environment
-    case $program in
-        python) command=("$python" "$here/python/checks.py") ;;
-        js) command=(node "$here/js/checks.mjs") ;;
-        go) command=("$work/go-checks") ;;
-        java) command=(java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks) ;;
-        rust) command=("$work/rust/debug/netns-checks") ;;
-        *) command=("$python" "$here/python/$program.py") ;;
-    esac
-    mapfile -t environment < <("$python" "$here/python/judge.py" "$vm" --env)
-    # Each takes seconds; one that waits for minutes hangs.
-    ip netns exec "${netns[$vm]}" timeout 120 env "${environment[@]}" "${command[@]}" 2>"$run/$vm-$program.err" |
-        ip netns exec "${netns[$vm]}" "$python" "$here/python/judge.py" "$vm" "$program" |
-        tee -a "$run/verdicts" || tail -n 20 "$run/$vm-$program.err" >&2
-    echo "$vm $program: $(((${EPOCHREALTIME/./} - ${began/./}) / 1000)) ms"
+in_vm() {
+    play "$1" "$2" ip netns exec "${netns[$1]}"
 }
 
 for vm in vm-a vm-b; do
     for language in "${languages[@]}"; do
-        play "$vm" "$language"
+        in_vm "$vm" "$language"
     done
 done
 each=8
-expected=3
+expected=$((expected + 3))
 if $vault_too; then
     each=14
-    play vm-a manage
+    in_vm vm-a manage
     expected=$((expected + 17))
 fi
 # Last: it takes vm-b's address.
 ip -n "${netns[vm-a]}" address add "${address[vm-b]}/32" dev eth0
-play vm-a reach
+in_vm vm-a reach
 expected=$((expected + 2 * each * ${#languages[@]}))
 
 kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
-passed=$(grep -c '^ok: ' "$run/verdicts" || true)
-failed=$(grep -c '^not ok: ' "$run/verdicts" || true)
-((passed + failed == expected)) || fail "$((passed + failed)) checks ran, not $expected; $failed failed"
-((failed == 0)) || tail -n 20 "$run/serve.err" >&2
-echo "$passed checks passed, $failed failed${skipped[*]:+; SKIPPED: ${skipped[*]}}"
-((failed == 0))
+sum_up

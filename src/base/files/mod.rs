@@ -14,7 +14,7 @@ pub(crate) use limits::{
     CREDENTIAL_BYTES_MAX, REQUEST_BODY_BYTES_MAX, RESULT_BYTES_MAX, SERIES_BYTES_MAX,
     SETTINGS_BYTES_MAX, TRACE_BYTES_MAX, WORLD_BYTES_MAX,
 };
-pub(crate) use private::{Clients, private_folder, private_folders};
+pub(crate) use private::{CLIENT_BUNDLE, Clients, private_folder, private_folders};
 pub(crate) use read::{ReadError, open, read, read_text};
 pub(crate) use secret::{
     GroupRead, SecretFileError, check_folder, check_secret, read_given_secret, read_secret,

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempDir};
 
+/// Beginning of the names of files with certificate authorities, which clients put into the folder of a server.
+pub(crate) const CLIENT_BUNDLE: &str = "ca-bundle-";
+
 /// Clients that a private folder is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clients {

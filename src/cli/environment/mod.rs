@@ -1,5 +1,6 @@
 //! `mintbench env`: the variables with which SDKs and tools use a running server.
 
+mod authorities;
 mod shell;
 mod variables;
 
@@ -10,6 +11,7 @@ use clap::Args;
 use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use self::authorities::authorities;
 use self::shell::Shell;
 pub(super) use self::variables::Environment;
 use super::exit::{Exit, print_error};
@@ -27,7 +29,7 @@ const OPENED_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct EnvArgs {
     #[command(flatten)]
     running: RunningArgs,
-    /// Virtual machine, by name or resource id, that programs with these variables are; it gets a port of its own [default: the machine with the address of the program, usually 127.0.0.1]
+    /// Virtual machine that programs with these variables are, by name or resource id; it gets a port of its own [default: the machine with their address, usually 127.0.0.1]
     #[arg(long, value_name = "NAME|ID", env = "MINTBENCH_ENV_VM")]
     vm: Option<String>,
     /// Form of the output
@@ -76,7 +78,8 @@ pub(super) fn environment(
     let given = |name: &str| Some(variable(name)?.to_string_lossy().into_owned());
     let imds = identity_endpoint(running, vm)?;
     let header = identity_header(running, vm)?;
-    Ok(Environment::of(running, &imds, header, &given))
+    let trusted = authorities(&running.ca(), &given);
+    Ok(Environment::of(running, &imds, header, trusted, &given))
 }
 
 /// Returns the URL of the identity endpoint: the common one, or the listener of one virtual machine.

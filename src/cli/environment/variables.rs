@@ -31,15 +31,16 @@ const PROXIES: [&str; 6] =
 const DIRECT: &str = "127.0.0.1,localhost,.localhost,169.254.169.254";
 
 impl Environment {
-    /// Returns the environment of programs that call the identity endpoint at `imds`, and are known by
-    /// `identity_header` at the App Service endpoint. `given` returns the variables that they have already.
+    /// Returns the environment of programs that call the identity endpoint at `imds`, are known by
+    /// `identity_header` at the App Service endpoint, and have the variables `trusted` of certificate authorities.
+    /// `given` returns the variables that they have already.
     pub(crate) fn of(
         running: &Running,
         imds: &str,
         identity_header: Option<String>,
+        trusted: Vec<(&'static str, String)>,
         given: &dyn Fn(&str) -> Option<String>,
     ) -> Self {
-        let ca = running.ca().display().to_string();
         let mut set = vec![
             // The identity endpoint: azure-identity and MSAL for Python and JavaScript, MSAL.NET, Java.
             ("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds.to_owned()),
@@ -47,12 +48,8 @@ impl Environment {
             ("AZURE_AUTHORITY_HOST", authority(running.url("sts"))),
             // az: do not ask Microsoft whether the authority is one of its own.
             ("AZURE_CORE_INSTANCE_DISCOVERY", "false".to_owned()),
-            // The authority of the server: requests (Python, az), OpenSSL, Go and Rust, Node.js, curl.
-            ("REQUESTS_CA_BUNDLE", ca.clone()),
-            ("SSL_CERT_FILE", ca.clone()),
-            ("NODE_EXTRA_CA_CERTS", ca.clone()),
-            ("CURL_CA_BUNDLE", ca),
         ];
+        set.extend(trusted);
         set.extend(app_service(running, identity_header));
         set.extend(direct(given));
         let is_set = |name: &str| set.iter().any(|(own, _)| *own == name);
@@ -61,8 +58,8 @@ impl Environment {
     }
 }
 
-/// Returns the pair of variables of App Service, if the server knows programs by a secret there. The SDK for Go, which
-/// ignores the address of the identity endpoint, follows it too.
+/// Returns the pair of variables of App Service, if the server knows programs by a secret there. The SDKs for Go and
+/// Rust, which ignore the address of the identity endpoint, follow it too (ADR 30).
 fn app_service(running: &Running, header: Option<String>) -> Vec<(&'static str, String)> {
     let Some(header) = header else { return Vec::new() };
     let endpoint = running.url("app-service").to_owned();

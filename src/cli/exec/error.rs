@@ -43,6 +43,11 @@ pub(crate) enum ExecError {
     Wait(#[source] io::Error),
 }
 
+/// Error of flags that name two servers: one that runs, and one for the program.
+#[derive(Debug, thiserror::Error)]
+#[error("--data names a server that runs, and --{0} starts another one; leave one of them out")]
+pub(crate) struct TwoServers(pub(super) &'static str);
+
 impl ExecError {
     /// Returns the exit code, as that of a shell.
     pub(crate) fn code(&self) -> i32 {

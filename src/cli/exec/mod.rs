@@ -4,6 +4,7 @@ mod error;
 mod netns;
 mod signals;
 
+use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -11,21 +12,23 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use clap::Args;
+use clap::{ArgMatches, Args};
 use rustix::io::retry_on_intr;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
 
-use self::error::ExecError;
-use self::signals::{Event, catch, is_in_foreground};
+use self::error::{ExecError, TwoServers};
+use self::signals::{Event, asks_for_end, catch, is_shared};
 use super::environment::{Environment, environment};
 use super::exit::{Exit, print_error, refuse};
 use super::running::{FOUND_WITHIN, Running, RunningArgs};
+use super::sources::distance;
 use crate::harness::machine::stop::Stop;
 use crate::harness::session::serve_process::{ServeProcess, this_program};
 
 /// Run a program in an environment where managed identity works
 ///
-/// Uses the server that runs, or starts one that ends with the program. Passes on SIGINT, SIGTERM and SIGHUP.
+/// Uses the server that runs, or starts one that ends with the program. Passes on SIGINT, SIGTERM, SIGHUP, SIGQUIT,
+/// SIGUSR1, SIGUSR2 and SIGWINCH.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit codes: that of the program; 128 + N after signal N; 127 if there is no such program, 126 if it cannot be run; 2 if there is no server for it."
@@ -33,18 +36,41 @@ use crate::harness::session::serve_process::{ServeProcess, this_program};
 pub(super) struct ExecArgs {
     #[command(flatten)]
     running: RunningArgs,
-    /// Virtual machine, by name or resource id, that the program is; it gets a port of its own [default: the machine with the address of the program, usually 127.0.0.1]
+    /// Virtual machine that the program is, by name or resource id; it gets a port of its own [default: the machine with the program's address, usually 127.0.0.1]
     #[arg(long, value_name = "NAME|ID", env = "MINTBENCH_EXEC_VM")]
     vm: Option<String>,
-    /// World file of a server that is started for the program
+    /// World file of a server that is started for the program; not together with --data
     #[arg(long, value_name = "FILE", env = "MINTBENCH_EXEC_WORLD")]
     world: Option<PathBuf>,
-    /// Run the program and a server of its own in a network namespace where 169.254.169.254 port 80 is the identity endpoint, for SDKs that follow no variable; needs root, and the program reaches no other network
+    /// Run the program in a network namespace with a server of its own at 169.254.169.254 port 80; needs root, and the program reaches no other network
     #[arg(long, env = "MINTBENCH_EXEC_NETNS")]
     netns: bool,
     /// Program and its arguments
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
+}
+
+impl ExecArgs {
+    /// Keeps either the server that runs (`--data`) or the flags of one for the program (`--world`, `--netns`): those
+    /// from the source with the higher priority.
+    ///
+    /// # Errors
+    /// Returns an error when both come from the same source.
+    pub(super) fn settle(&mut self, matches: &ArgMatches) -> Result<(), TwoServers> {
+        let given = |is_given: bool, id| is_given.then(|| distance(matches, id)).flatten();
+        let own = [("world", self.world.is_some()), ("netns", self.netns)];
+        let own = own.map(|(id, is_given)| Some((given(is_given, id)?, id)));
+        let running = given(self.running.data.is_some(), "data");
+        let (Some(running), Some((own, id))) = (running, own.into_iter().flatten().min()) else {
+            return Ok(());
+        };
+        match running.cmp(&own) {
+            Ordering::Less => (self.world, self.netns) = (None, false),
+            Ordering::Equal => return Err(TwoServers(id)),
+            Ordering::Greater => self.running.data = None,
+        }
+        Ok(())
+    }
 }
 
 /// Runs the command. The exit code is that of the program, so it may be none of ours.
@@ -68,7 +94,7 @@ struct Server {
 fn run(args: &ExecArgs) -> Result<i32, ExecError> {
     let (events, received) = channel();
     let stop = Arc::new(Stop::default());
-    catch(Arc::clone(&stop), events.clone()).map_err(ExecError::Signals)?;
+    catch(&stop, &events).map_err(ExecError::Signals)?;
     let server = match server(args, &stop) {
         // The signal ended the start, so there is no program that it could end.
         Err(ExecError::Broker(_)) if stop.is_requested() => return Ok(after_signal(&received)),
@@ -91,9 +117,10 @@ fn server(args: &ExecArgs, stop: &Arc<Stop>) -> Result<Server, ExecError> {
     }
     let world = args.world.iter();
     let world = world.flat_map(|path| ["--world".to_owned(), path.display().to_string()]);
-    let imds = ["--imds".to_owned(), netns::IMDS.to_owned()];
-    let imds = imds.into_iter().filter(|_| args.netns);
-    let arguments: Vec<String> = world.chain(imds).collect();
+    // The SDKs for Go and Rust call the real address, or else that of App Service, and no other (ADR 30).
+    let endpoint =
+        if args.netns { ["--imds", netns::IMDS] } else { ["--app-service", "127.0.0.1:0"] };
+    let arguments: Vec<String> = world.chain(endpoint.map(str::to_owned)).collect();
     let own = ServeProcess::start_with(Command::new(this_program()), &arguments, stop)?;
     let running = Running::of(own.folder()?, args.running.secret_files.group())?;
     Ok(Server { running, _own: Some(own) })
@@ -130,8 +157,7 @@ fn wait(
     for event in received {
         match event {
             Event::Ended => break,
-            // The terminal sent it to the program, too.
-            Event::Signal(signal) if signal == Signal::INT && is_in_foreground() => {}
+            Event::Signal(signal) if is_shared(signal) => {}
             Event::Signal(signal) => {
                 let _ = kill_process(pid, signal);
             }
@@ -145,10 +171,11 @@ fn code(status: ExitStatus) -> i32 {
     status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1)
 }
 
-/// Returns the exit code after the signal that came first.
+/// Returns the exit code after the first signal that asked for an end.
 fn after_signal(received: &Receiver<Event>) -> i32 {
-    match received.try_recv() {
-        Ok(Event::Signal(signal)) => 128 + signal.as_raw(),
-        _ => Exit::Interrupted as i32,
-    }
+    let code = |event| match event {
+        Event::Signal(signal) if asks_for_end(signal) => Some(128 + signal.as_raw()),
+        _ => None,
+    };
+    received.try_iter().find_map(code).unwrap_or(Exit::Interrupted as i32)
 }

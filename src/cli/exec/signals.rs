@@ -21,47 +21,55 @@ pub(super) enum Event {
     Signal(Signal),
 }
 
-/// Catches SIGINT, SIGTERM and SIGHUP from now on, and sends each to `events`. The first also ends the start of
-/// a broker. A signal that is ignored, as SIGHUP below `nohup`, stays ignored here and by the program.
+/// Signals that end the start of a broker, too.
+const ENDING: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT];
+/// Signals that a program gives a meaning, and that of a terminal with another size.
+const OTHERS: [Signal; 3] = [Signal::USR1, Signal::USR2, Signal::WINCH];
+/// Signals that a terminal sends to every program in its foreground.
+const OF_TERMINAL: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::WINCH];
+
+/// Catches signals from now on, and sends each to `events`. The first that asks for an end also ends the start of a
+/// broker. A signal that is ignored, as SIGHUP below `nohup`, stays ignored here and by the program.
 ///
 /// # Errors
 /// Returns an error when the system refuses.
-pub(super) fn catch(stop: Arc<Stop>, events: Sender<Event>) -> io::Result<()> {
+pub(super) fn catch(stop: &Arc<Stop>, events: &Sender<Event>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
     let ignored = ignored();
-    let caught = |kind: SignalKind, own: Signal| {
-        let is_ignored = ignored & (1 << (own.as_raw() - 1)) != 0;
-        if is_ignored { Ok(None) } else { signal(kind).map(Some) }
-    };
-    let mut interrupt = caught(SignalKind::interrupt(), Signal::INT)?;
-    let mut terminate = caught(SignalKind::terminate(), Signal::TERM)?;
-    let mut hangup = caught(SignalKind::hangup(), Signal::HUP)?;
+    let caught = |signal: &Signal| ignored & (1 << (signal.as_raw() - 1)) == 0;
+    for own in ENDING.into_iter().chain(OTHERS).filter(caught) {
+        let received = signal(SignalKind::from_raw(own.as_raw()))?;
+        runtime.spawn(forward(received, own, Arc::clone(stop), events.clone()));
+    }
     drop(entered);
-    let wait = async move {
-        loop {
-            let signal = tokio::select! {
-                () = next(&mut interrupt) => Signal::INT,
-                () = next(&mut terminate) => Signal::TERM,
-                () = next(&mut hangup) => Signal::HUP,
-            };
-            let _ = stop.request();
-            if events.send(Event::Signal(signal)).is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
+    let wait = move || runtime.block_on(pending::<()>());
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
     Ok(())
 }
 
-async fn next(signal: &mut Option<unix::Signal>) {
-    if let Some(signal) = signal
-        && signal.recv().await.is_some()
-    {
-        return;
+/// Sends each signal of a kind to `events`, until nobody receives it.
+async fn forward(mut received: unix::Signal, own: Signal, stop: Arc<Stop>, events: Sender<Event>) {
+    while received.recv().await.is_some() {
+        // Sent first, because whoever sees the request asks which signal it was.
+        let sent = events.send(Event::Signal(own));
+        if asks_for_end(own) {
+            let _ = stop.request();
+        }
+        if sent.is_err() {
+            return;
+        }
     }
-    pending::<()>().await;
+}
+
+/// Returns true for a signal that ends the start of a broker.
+pub(super) fn asks_for_end(signal: Signal) -> bool {
+    ENDING.contains(&signal)
+}
+
+/// Returns true if the program got this signal, too, because the terminal sends it to both.
+pub(super) fn is_shared(signal: Signal) -> bool {
+    OF_TERMINAL.contains(&signal) && is_in_foreground()
 }
 
 /// Returns the signals that this process ignores, as a bit mask (`SigIgn` of proc(5)).
@@ -73,7 +81,7 @@ fn ignored() -> u64 {
 
 /// Returns true if the terminal sends its signals, such as Ctrl-C, to this process and so to the program, too:
 /// both are in the foreground group of the terminal (fields 5 and 8 of `/proc/self/stat`, proc(5)).
-pub(super) fn is_in_foreground() -> bool {
+fn is_in_foreground() -> bool {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let mut fields = fields.split_ascii_whitespace();

@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
 use super::expose::Exposable;
@@ -12,6 +11,7 @@ use crate::base::clock::Seconds;
 use crate::base::synthetic::Synthetic;
 use crate::cli::explain::TIME_ADVICE;
 use crate::cli::secret_files::SecretFiles;
+use crate::cli::sources::distance;
 use crate::service::server::{Algorithm, ArmAuth, LIFETIME_MAX, PlainHttp};
 use crate::service::world::federation::is_issuer;
 use crate::service::world::vault::VaultUriTemplate;
@@ -268,14 +268,8 @@ impl ServeArgs {
     /// Returns an error when two come from the same source.
     pub(crate) fn settle(&mut self, matches: &ArgMatches) -> Result<(), SettingsConflict> {
         const UNSET: u8 = 3;
-        let distance = |id| match matches.value_source(id) {
-            Some(ValueSource::CommandLine) => 0,
-            Some(ValueSource::EnvVariable) => 1,
-            Some(_) => 2,
-            None => UNSET,
-        };
         let flags = ["world", "seed_world", "synthetic"];
-        let distances = flags.map(distance);
+        let distances = flags.map(|id| distance(matches, id).unwrap_or(UNSET));
         let nearest = distances.into_iter().min().unwrap_or(UNSET);
         let near = flags.into_iter().zip(distances).filter(|(_, one)| *one == nearest);
         let near: Vec<String> = near.map(|(id, _)| format!("--{}", id.replace('_', "-"))).collect();

@@ -147,6 +147,16 @@ impl Sources {
     }
 }
 
+/// Returns how far the source of a value is from the command line: 0 for a flag, 1 for an environment variable, 2 for
+/// the file and defaults. Returns `None` without a value.
+pub(super) fn distance(matches: &ArgMatches, id: &str) -> Option<u8> {
+    Some(match matches.value_source(id)? {
+        ValueSource::CommandLine => 0,
+        ValueSource::EnvVariable => 1,
+        _ => 2,
+    })
+}
+
 /// Returns an error without its usage text, which lists every setting that was given.
 fn problem(error: &clap::Error) -> String {
     let text = error.to_string();

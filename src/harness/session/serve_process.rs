@@ -21,7 +21,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::base::clock::Monotonic;
-use crate::base::files::{GroupRead, SecretFileError, read_secret};
+use crate::base::files::{CLIENT_BUNDLE, GroupRead, SecretFileError, read_secret};
 use crate::base::secret::Redacted;
 use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::url::{HttpUrl, UrlError};
@@ -81,7 +81,7 @@ const ADMIN_SECRET: &str = "admin-secret";
 const SECRET_BYTES_MAX: u64 = 4096;
 /// Beginnings of the name of the private folder that a broker without a data folder makes. Older builds have the second.
 const PRIVATE_FOLDERS: [&str; 2] = ["mintbench-child-", "mintbench-serve-"];
-/// Files in such a folder.
+/// Files in such a folder, besides those of clients ([`CLIENT_BUNDLE`]).
 const PRIVATE_FILES: [&str; 3] = ["admin.secret", "ca.pem", "endpoints.json"];
 /// Interval of the checks for a stop request while the broker starts.
 const STOP_EVERY: Duration = Duration::from_millis(100);
@@ -279,8 +279,10 @@ impl ServeProcess {
         let is_private = PRIVATE_FOLDERS.iter().any(|start| name.starts_with(start.as_bytes()));
         let Ok(entries) = std::fs::read_dir(folder) else { return };
         let files: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-        let is_known =
-            |file: &OsString| file.to_str().is_some_and(|it| PRIVATE_FILES.contains(&it));
+        let is_known = |file: &OsString| {
+            file.to_str()
+                .is_some_and(|it| PRIVATE_FILES.contains(&it) || it.starts_with(CLIENT_BUNDLE))
+        };
         // A folder with any other name or file is the user's.
         if is_private && files.iter().all(is_known) {
             for file in files {

@@ -309,7 +309,8 @@ impl Server {
         // Programs of this machine call a listener on all addresses from a loopback address.
         let address = callable(bound.listener.local_addr()?).ip();
         let vm = broker.vm(&broker.caller(address), clock.now());
-        if vm.is_none() {
+        // The process that started this server asks for the header that it needs.
+        if vm.is_none() && options.clients == Clients::OfUser {
             tracing::warn!(
                 %address,
                 "no virtual machine calls from the address of the App Service endpoint, so no identity header is printed; get that of a machine with POST /identity-header?vm=NAME at the admin endpoint"

@@ -96,6 +96,9 @@ class Judge:
         return name
 
     def refused(self, word, error):
+        # App Service says it in other words.
+        if word == "Identity not found" and "IDENTITY_ENDPOINT" in os.environ:
+            word = "Unable to load the proper Managed Identity"
         assert word in error, f"refused, but not with {word!r}: {error}"
         return word
 
