@@ -202,7 +202,8 @@ fi
 
 : >"$run/verdicts"
 
-# Plays a program in a VM. Tokens go to the judge through a pipe: none is ever in a file.
+# Plays a program in a VM. Tokens go to the judge through a pipe. Only a federated one is in a file for a moment, in a
+# folder that others cannot read.
 play() {
     local vm=$1 program=$2 began=$EPOCHREALTIME command environment
     case $program in
@@ -215,7 +216,8 @@ play() {
     esac
     mapfile -t environment < <("$python" "$here/python/judge.py" "$vm" --env)
     # Each takes seconds; one that waits for minutes hangs.
-    ip netns exec "${netns[$vm]}" timeout 120 env "${environment[@]}" "${command[@]}" 2>"$run/$vm-$program.err" |
+    ip netns exec "${netns[$vm]}" timeout 120 env "${environment[@]}" \
+        FEDERATED_TOKEN_FILE="$run/$vm-$program.token" "${command[@]}" 2>"$run/$vm-$program.err" |
         ip netns exec "${netns[$vm]}" "$python" "$here/python/judge.py" "$vm" "$program" |
         tee -a "$run/verdicts" || tail -n 20 "$run/$vm-$program.err" >&2
     echo "$vm $program: $(((${EPOCHREALTIME/./} - ${began/./}) / 1000)) ms"
@@ -237,6 +239,10 @@ fi
 ip -n "${netns[vm-a]}" address add "${address[vm-b]}/32" dev eth0
 play vm-a reach
 expected=$((expected + 2 * each * ${#languages[@]}))
+# Of Rust, a federated token as well. Those of the other languages are in tests/sdk and tests/clients.
+if $vault_too && [[ " ${languages[*]} " == *" rust "* ]]; then
+    expected=$((expected + 2))
+fi
 
 kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
 passed=$(grep -c '^ok: ' "$run/verdicts" || true)
