@@ -6,7 +6,7 @@ set -euo pipefail
 # it is told not to.
 get_token() {
     "$KUBELOGIN" get-token --login workloadidentity --server-id https://management.azure.com \
-        --authority-host "$STS_URL" --disable-instance-discovery --tenant-id "$TENANT_ID" --client-id "$1" \
+        --authority-host "$STS_URL/" --disable-instance-discovery --tenant-id "$TENANT_ID" --client-id "$1" \
         --federated-token-file "$FEDERATED_TOKEN_FILE"
 }
 
@@ -25,7 +25,7 @@ with urllib.request.urlopen(request, context=context) as answer:
 }
 
 sentence="kubelogin logs in with a federated token"
-if said=$(get_token "$WEB_ID" | sees_subscription 2>&1); then
+if said=$({ get_token "$WEB_ID" | sees_subscription; } 2>&1); then
     echo "ok: $sentence"
 else
     echo "not ok: $sentence: ${said//$'\n'/ }"
