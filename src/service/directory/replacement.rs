@@ -33,8 +33,8 @@ pub struct Replaced {
     pub changes: usize,
     /// Resources of tokens that have no effect before the next start of the server.
     pub later: Vec<String>,
-    /// Secrets that went with their vaults and applications, as [`left_out::lost`] counts them. Always empty
-    /// when the new world came with its secrets.
+    /// Numbers of secrets that went with their vaults and applications, such as "2 of the vault `orders`".
+    /// Always empty when the new world came with its secrets.
     pub secrets: Vec<String>,
 }
 
