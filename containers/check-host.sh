@@ -64,14 +64,19 @@ hardware() {
 cloud() {
     vendor=$(hardware sys_vendor) name=
     case $vendor in
-        Akamai | 'Amazon EC2' | DigitalOcean | Exoscale | Google | Hetzner | Linode | 'OpenStack Foundation' | Vultr)
+        '3DS Outscale' | Akamai | 'Amazon EC2' | DigitalOcean | Exoscale | Google | Hetzner | Linode | NWCS | \
+            'OpenStack Foundation' | UpCloud | Vultr)
             name=$vendor
             ;;
     esac
     case $(hardware product_name) in 'Google Compute Engine' | OpenStack*) name=$(hardware product_name) ;; esac
     case $(hardware bios_version) in *amazon*) name='Amazon EC2' ;; esac
+    # A virtual private cloud of IBM adds the profile of the machine.
+    case $(hardware chassis_vendor) in 'IBM:Cloud Compute Server'*) name='IBM Cloud' ;; esac
     case $(hardware chassis_asset_tag) in
         7783-7084-3265-9085-8269-3286-77) name=Azure ;;
+        HUAWEICLOUD) name='Huawei Cloud' ;;
+        OpenStack* | OpenTelekomCloud | 'SAP CCloud VM') name=$(hardware chassis_asset_tag) ;;
         OracleCloud.com) name='Oracle Cloud' ;;
     esac
     [ -z "$name" ] || echo "the hardware, a virtual machine of $name"

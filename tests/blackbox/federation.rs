@@ -121,9 +121,14 @@ fn world(folder: &Path, issuer: &str) -> String {
 
 /// Serves discovery document and keys of an issuer, and returns its URL. `keys` may change.
 fn issuer(keys: &Arc<Mutex<String>>) -> String {
+    issuer_with(keys, |url| format!("{url}/keys"))
+}
+
+/// Like [`issuer`], with the `jwks_uri` of its document made of its URL.
+fn issuer_with(keys: &Arc<Mutex<String>>, jwks_uri: impl Fn(&str) -> String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let document = json!({ "issuer": url, "jwks_uri": format!("{url}/keys") }).to_string();
+    let document = json!({ "issuer": url, "jwks_uri": jwks_uri(&url) }).to_string();
     let keys = Arc::clone(keys);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -180,6 +185,45 @@ fn the_keys_come_from_the_discovery_document_of_the_issuer() {
     assert_eq!(exchange(&broker, &jwt).status, 200);
 }
 
+/// Starts a broker whose log goes to a file in `folder`.
+fn logged(folder: &Path, flags: &[&str]) -> Broker {
+    let log = fs::File::create(folder.join("log")).unwrap();
+    Broker::serve_with(flags, |command| {
+        command.stderr(log);
+    })
+}
+
+#[test]
+fn keys_at_another_host_than_the_issuer_are_not_asked_for_unless_it_was_named() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), OtherKey::new());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let inner = listener.local_addr().unwrap();
+    let published = Arc::new(Mutex::new(key.set()));
+    let url = issuer_with(&published, |_| format!("http://{inner}/secret"));
+    let path = world(folder.path(), &url);
+    let broker = logged(folder.path(), &["--alg", "ES256", "--world", &path]);
+    let refused = exchange(&broker, &key.token(&url, POD));
+    assert_eq!((refused.status, code(&refused)), (400, 50_166));
+    let said = refused.text();
+    assert!(
+        said.contains("the log of this server says why") && !said.contains(&inner.to_string()),
+        "{said}"
+    );
+    let asked = listener.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock));
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(log.contains(&format!("start with --issuer-keys-host {inner}")), "{log}");
+
+    let keys = issuer(&published);
+    let place = keys.strip_prefix("http://").unwrap();
+    let url = issuer_with(&published, |_| format!("{keys}/keys"));
+    let path = world(folder.path(), &url);
+    let flags = ["--alg", "ES256", "--world", &path, "--issuer-keys-host", place];
+    let granted = exchange(&Broker::serve(&flags), &key.token(&url, POD));
+    assert_eq!(granted.status, 200, "{}", granted.text());
+}
+
 #[test]
 fn an_issuer_that_cannot_be_reached_is_named() {
     let (folder, key) = (tempfile::tempdir().unwrap(), OtherKey::new());
@@ -187,10 +231,12 @@ fn an_issuer_that_cannot_be_reached_is_named() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     let world = world(folder.path(), &url);
-    let broker = Broker::serve(&["--alg", "ES256", "--world", &world]);
+    let broker = logged(folder.path(), &["--alg", "ES256", "--world", &world]);
     let refused = exchange(&broker, &key.token(&url, POD));
     assert_eq!((refused.status, code(&refused)), (400, 50_166));
-    assert!(refused.text().contains(&format!("cannot connect to {url}")), "{}", refused.text());
+    assert!(refused.text().contains(&format!("The keys of '{url}' cannot")), "{}", refused.text());
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert!(log.contains(&format!("cannot connect to {url}")), "{log}");
     // The other endpoints answer meanwhile.
     assert_eq!(broker.token("resource=https%3A%2F%2Fvault.azure.net").status, 200);
 }
@@ -243,6 +289,8 @@ fn a_key_file_or_an_issuer_that_is_no_use_is_said_at_the_start() {
         (["--issuer-keys", &empty], "has no public key for signatures"),
         (["--issuer-keys", "https://a=none.json"], "none.json"),
         (["--issuer-keys", "issuer=keys.json"], "write ISSUER=FILE"),
+        (["--issuer-keys-host", "https://a"], "write a host"),
+        (["--issuer-keys-host", "a/keys"], "write a host"),
         (["--issuer-http", "never"], "use loopback or any"),
         (["--issuer-ca", "none.pem"], "none.pem"),
     ] {

@@ -133,6 +133,79 @@ fn keys_of_vaults_come_and_go_with_the_world_and_are_secret() {
     assert_eq!(export(), before);
 }
 
+/// Returns a world of two vaults and an application, all with secrets. The first secret has two versions, and its
+/// vault has a key.
+fn guarded(broker: &Broker, data: &str) -> String {
+    let run = |args: &[&str]| prints(broker, &[args, &["--data", data]].concat());
+    let vault = "\"vault\":\"/subscriptions/00000000-0000-4000-8000-0000000000b1/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/first\"";
+    let rest = "\"enabled\":true,\"created\":1700000000,\"updated\":1700000000,\"ordinal\":7";
+    let version = format!(
+        "{{\"secretVersion\":{{{vault},\"name\":\"db\",\"version\":\"0123456789abcdef0123456789abcdef\",\"value\":\"bmV3ZXI=\",{rest}}}}}"
+    );
+    let key = format!(
+        "{{\"keyVersion\":{{{vault},\"name\":\"sign\",\"version\":\"0123456789abcdef0123456789abcdef\",\"public\":{{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"x\",\"y\":\"y\"}},\"private_key\":\"bm90IGEga2V5\",\"operations\":[\"sign\"],{rest}}}}}"
+    );
+    let before = run(&["world", "export", "--with-secrets"]);
+    let more = file(&before.replacen("\n]}", &format!(",\n{version},\n{key}\n]}}"), 1));
+    assert_eq!(run(&["world", "import", more.path().to_str().unwrap()]), "imported: 2 changes\n");
+    run(&["world", "export", "--with-secrets"])
+}
+
+/// Returns the lines of an export without those of the second vault and of the application.
+fn staying(text: &str) -> Vec<&str> {
+    let goes = |line: &str| line.contains("vaults/second") || line.contains("\"application\"");
+    let lines = text.lines().filter(|line| *line != "]}" && !goes(line));
+    lines.map(|line| line.trim_end_matches(',')).collect()
+}
+
+#[test]
+fn an_import_without_secrets_keeps_those_of_everything_that_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = data(folder.path());
+    let world = file(
+        "[[tenants]]\nid = '00000000-0000-4000-8000-0000000000a1'\n\
+         [[subscriptions]]\nid = '00000000-0000-4000-8000-0000000000b1'\ntenant = '00000000-0000-4000-8000-0000000000a1'\n\
+         [[vms]]\nname = 'vm-1'\nsubscription = '00000000-0000-4000-8000-0000000000b1'\nresource_group = 'rg'\naddress = '127.0.0.1'\n\
+         [[vaults]]\nname = 'first'\nsubscription = '00000000-0000-4000-8000-0000000000b1'\nresource_group = 'rg'\n\
+         [[vaults]]\nname = 'second'\nsubscription = '00000000-0000-4000-8000-0000000000b1'\nresource_group = 'rg'\n\
+         [[secrets]]\nvault = 'first'\nname = 'db'\nvalue = 'open sesame'\n\
+         [[secrets]]\nvault = 'second'\nname = 'mail'\nvalue = 'open sesame'\n\
+         [[applications]]\nname = 'app'\ntenant = '00000000-0000-4000-8000-0000000000a1'\nsecret = 'correct horse'\n",
+    );
+    let broker = Broker::serve(&["--data", &path, "--world", world.path().to_str().unwrap()]);
+    let whole = guarded(&broker, &path);
+    let run = |args: &[&str]| prints(&broker, &[args, &["--data", &path]].concat());
+    let plain = run(&["world", "export"]);
+    let exported = file(&plain);
+    let exported = exported.path().to_str().unwrap();
+    for flags in [&["world", "import", exported][..], &["world", "import", "--replace", exported]] {
+        assert_eq!(run(flags), "imported: 0 changes\n");
+        assert_eq!(run(&["world", "export", "--with-secrets"]), whole);
+    }
+
+    // One vault and the application go. Their secrets go with them, and the answer says so.
+    let fewer = file(&format!("{}\n]}}\n", staying(&plain).join(",\n").replacen("[,", "[", 1)));
+    let fewer = fewer.path().to_str().unwrap();
+    let (code, _, err) = texts(&broker.client(&["world", "import", fewer, "--data", &path]));
+    assert!(code == Some(1) && err.contains("would be lost or changed"), "{err}");
+    let said = run(&["world", "import", "--replace", fewer]);
+    assert!(
+        said.ends_with(
+            "; secrets that went with their items: 1 of the vault `second`, 1 of the application `app`\n"
+        ),
+        "{said}"
+    );
+    assert_eq!(staying(&run(&["world", "export", "--with-secrets"])), staying(&whole));
+
+    // Whatever went is gone: the file did not have it.
+    run(&["world", "import", "--replace", exported]);
+    assert_eq!(staying(&run(&["world", "export", "--with-secrets"])), staying(&whole));
+    let mixed = file(&whole.replace("\"secrets\": true", "\"secrets\": false"));
+    let refused = broker.client(&["world", "import", mixed.path().to_str().unwrap()]);
+    let (code, _, err) = texts(&refused);
+    assert!(code == Some(1) && err.contains("write true, or leave them out"), "{err}");
+}
+
 #[test]
 fn worlds_are_compared_and_checked_without_a_server() {
     let broker = Broker::serve(&[]);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Unmodified clients with a secret, a certificate or a federated token of their own, and programs of App Service,
 # against a broker: azidentity for Go, go-azure-sdk (which Terraform's provider is made with), azure-identity for
-# Java, and az.
+# Java, az, and kubelogin.
 #
 #   tests/clients/run.sh [path to mintbench]      (default: target/debug/mintbench)
 #
@@ -28,6 +28,10 @@ prepare_java() {
     javac -cp "$work/java/lib/*" -d "$work/java/classes" "$here/java/Checks.java"
 }
 
+prepare_kubelogin() {
+    GOBIN=$work CGO_ENABLED=0 go install github.com/Azure/kubelogin@v0.2.20
+}
+
 prepare_az() {
     install_python "$here/az/requirements.txt" "$work/az"
 }
@@ -41,16 +45,21 @@ play_java() {
         java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks
 }
 
+play_kubelogin() {
+    KUBELOGIN=$work/kubelogin HOME=$run "$here/kubelogin/checks.sh"
+}
+
 play_az() {
     PATH=$work/az/venv/bin:$PATH AZURE_CONFIG_DIR=$run/az "$here/az/checks.sh"
 }
 
 # Each with the tools that it needs, and how many checks it makes.
-declare -A tools=([go]=go [java]="mvn javac keytool" [az]=python3) checks=([go]=8 [java]=5 [az]=12)
+declare -A tools=([go]=go [java]="mvn javac keytool" [az]=python3 [kubelogin]=go)
+declare -A checks=([go]=8 [java]=5 [az]=12 [kubelogin]=2)
 clients=()
 skipped=()
 declare -A builds=()
-for client in go java az; do
+for client in go java az kubelogin; do
     missing=
     for tool in ${tools[$client]}; do
         command -v "$tool" >/dev/null || missing=$tool

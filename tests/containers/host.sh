@@ -95,7 +95,9 @@ expect "a time server of systemd is named" 1 "  the time server 169.254.169.254 
 
 for cloud in 'sys_vendor=Amazon EC2=Amazon EC2' 'sys_vendor=DigitalOcean=DigitalOcean' \
     'product_name=Google Compute Engine=Google Compute Engine' 'bios_version=4.11.amazon=Amazon EC2' \
-    'chassis_asset_tag=7783-7084-3265-9085-8269-3286-77=Azure' 'chassis_asset_tag=OracleCloud.com=Oracle Cloud'; do
+    'sys_vendor=UpCloud=UpCloud' 'chassis_vendor=IBM:Cloud Compute Server 1.0:bx2-2x8=IBM Cloud' \
+    'chassis_asset_tag=7783-7084-3265-9085-8269-3286-77=Azure' 'chassis_asset_tag=OracleCloud.com=Oracle Cloud' \
+    'chassis_asset_tag=HUAWEICLOUD=Huawei Cloud' 'chassis_asset_tag=OpenStack Nova=OpenStack Nova'; do
     IFS='=' read -r file value name <<<"$cloud"
     plant
     echo "$value" >"$plants/sys/class/dmi/id/$file"

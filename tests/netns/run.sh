@@ -112,7 +112,7 @@ trap 'exit 130' INT TERM
 java_options=(-XX:TieredStopAtLevel=1 -XX:+UseSerialGC)
 
 # Plays a program as a VM, by a command that gives it the surroundings of the VM, and judges it there. Tokens go
-# to the judge through a pipe: none is ever in a file.
+# to the judge through a pipe. Only a federated one is in a file for a moment, in a folder that others cannot read.
 play() {
     local vm=$1 program=$2 began=$EPOCHREALTIME command environment
     shift 2
@@ -128,7 +128,8 @@ play() {
     local judge=("$python" "$here/python/judge.py" "$vm" "$program${where:+ $where}") errors=$run/$vm-$program.err
     # Each takes seconds; one that waits for minutes hangs. `exec` says where the token service is.
     # shellcheck disable=SC2016 # the shell below expands it
-    "$@" env "${environment[@]}" "ERRORS=$errors" "JUDGE=$(printf '%q ' "${judge[@]}")" bash -o pipefail -c '
+    environment+=("FEDERATED_TOKEN_FILE=$run/$vm-$program.token" "ERRORS=$errors" "JUDGE=$(printf '%q ' "${judge[@]}")")
+    "$@" env "${environment[@]}" bash -o pipefail -c '
         export STS_URL=${AZURE_AUTHORITY_HOST:-$STS_URL}
         timeout 120 "$@" 2>"$ERRORS" | eval "$JUDGE"' play "${command[@]}" |
         tee -a "$run/verdicts" || tail -n 20 "$errors" >&2
@@ -309,6 +310,10 @@ fi
 ip -n "${netns[vm-a]}" address add "${address[vm-b]}/32" dev eth0
 in_vm vm-a reach
 expected=$((expected + 2 * each * ${#languages[@]}))
+# Of Rust, a federated token as well. Those of the other languages are in tests/sdk and tests/clients.
+if $vault_too && [[ " ${languages[*]} " == *" rust "* ]]; then
+    expected=$((expected + 2))
+fi
 
 kill -0 "$serve" 2>/dev/null || fail "the broker ended: $(cat "$run/serve.err")"
 sum_up

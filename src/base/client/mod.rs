@@ -12,6 +12,7 @@ mod pool;
 pub(crate) use blocking::BlockingClient;
 pub(crate) use error::ClientError;
 pub(crate) use exchange::{Client, ClientLimits};
+pub(crate) use origin::Origin;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::base::http::Scheme;
 
 /// Scheme, host and port of a URL (RFC 6454 section 4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// Scheme, which selects plain HTTP or TLS.
     pub(super) scheme: Scheme,
     /// A name in lower case, or an address without brackets.
@@ -25,7 +25,7 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Returns the origin of an absolute URL, unless it contains a user name.
-    pub(super) fn of(url: &Uri) -> Option<Self> {
+    pub(crate) fn of(url: &Uri) -> Option<Self> {
         let scheme = url.scheme_str()?;
         let scheme =
             [Scheme::Http, Scheme::Https].into_iter().find(|one| one.as_str() == scheme)?;
@@ -42,8 +42,13 @@ impl Origin {
     }
 
     /// Returns host and port, as in the `Host` header.
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Returns true if both have the same host and port.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        (&self.host, self.port) == (&other.host, other.port)
     }
 
     /// Connects over TCP to the first address that accepts. `limit` is the time for all addresses together.
@@ -93,6 +98,19 @@ mod tests {
         assert_eq!(of("http://LocalHost/a?b"), Some(("localhost".to_owned(), 80)));
         assert_eq!(of("https://[::1]"), Some(("::1".to_owned(), 443)));
         assert_eq!(of("https://[::1]:8443/"), Some(("::1".to_owned(), 8443)));
+    }
+
+    #[test]
+    fn origins_are_at_one_place_if_host_and_port_are_equal() {
+        let is_at = |one: &str, other: &str| {
+            let [one, other] = [one, other].map(|url| Origin::of(&url.parse().unwrap()).unwrap());
+            one.is_at(&other)
+        };
+        assert!(is_at("https://Host/a", "https://host:443/b"));
+        assert!(is_at("https://host:80", "http://host"));
+        for other in ["https://host:8443", "https://a.host", "http://host", "https://127.0.0.1"] {
+            assert!(!is_at("https://host", other), "{other}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args};
 
 use super::expose::Exposable;
+use crate::base::client::Origin;
 use crate::base::clock::Seconds;
 use crate::base::synthetic::Synthetic;
 use crate::cli::explain::TIME_ADVICE;
@@ -149,6 +150,16 @@ pub(crate) struct ServeArgs {
         value_delimiter = ','
     )]
     pub(super) issuer_keys: Vec<IssuerKeys>,
+    /// Host that holds keys of issuers at other hosts, such as www.googleapis.com for accounts.google.com; may be
+    /// repeated [default: the host of the issuer alone]
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        value_parser = key_host,
+        env = "MINTBENCH_SERVE_ISSUER_KEYS_HOST",
+        value_delimiter = ','
+    )]
+    pub(super) issuer_keys_host: Vec<Origin>,
     /// Certificate authority (PEM) of issuers that are asked for their keys [default: those of this machine]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_ISSUER_CA")]
     pub(super) issuer_ca: Option<PathBuf>,
@@ -230,6 +241,12 @@ fn issuer_keys(text: &str) -> Result<IssuerKeys, String> {
         return Err(advice());
     }
     Ok(IssuerKeys { issuer: issuer.to_owned(), path: path.into() })
+}
+
+fn key_host(text: &str) -> Result<Origin, String> {
+    let advice = || "write a host, as in www.googleapis.com or keys.example:8443".to_owned();
+    let uri = format!("https://{text}").parse().map_err(|_| advice())?;
+    Origin::of(&uri).filter(|host| host.authority() == text.to_ascii_lowercase()).ok_or_else(advice)
 }
 
 fn plain_http(text: &str) -> Result<PlainHttp, String> {

@@ -226,6 +226,7 @@ fn federation(args: &ServeArgs) -> Result<FederationOptions, ServeError> {
         key_sets: args.issuer_keys.iter().map(key_set).collect::<Result<_, _>>()?,
         ca_pem: args.issuer_ca.as_ref().map(read).transpose()?,
         plain_http: args.issuer_http,
+        key_hosts: args.issuer_keys_host.clone(),
     })
 }
 

@@ -40,7 +40,8 @@ enum Action {
     Export(ExportArgs),
     /// Make a file the world of a running server
     ///
-    /// Signing keys, certificates of identities and the operator stay those of the server.
+    /// Signing keys, certificates of identities and the operator stay those of the server. So do the secrets of
+    /// vaults and applications, if the file was exported without secrets.
     Import(ImportArgs),
     /// Compare two worlds, item by item
     #[command(after_help = "Exit codes: 0 equal; 1 different; 2 not compared.")]
@@ -140,7 +141,9 @@ fn patient() -> ClientLimits {
 fn import(args: &ImportArgs) -> Result<Exit, WorldError> {
     let Archive { secrets, records } = read(&args.file)?;
     if secrets == Secrets::LeftOut {
-        say("note: the file was exported without secrets; --with-secrets exports them");
+        say(
+            "note: the file was exported without secrets. Vaults and applications that the server has too keep theirs; others have none. --with-secrets exports them",
+        );
     }
     let text = archive::render(records, secrets)?;
     let running = args.running.find(FOUND_WITHIN)?;

@@ -1,7 +1,7 @@
 //! The broker under test, in a child process that ends with its owner.
 //!
 //! The process ends when its owner is dropped, and on a repeated Ctrl-C. It also ends, in order,
-//! when this process ends in any other way, such as SIGKILL: its standard input is a pipe that
+//! when this process ends in any other way, such as SIGKILL. Its standard input is a pipe that
 //! nobody writes to, and it ends with the pipe (ADR 25). The broker listens on loopback only.
 //!
 //! The child has a process group of its own. A Ctrl-C in the terminal therefore reaches the parent

@@ -7,11 +7,14 @@ use crate::base::clock::UnixSeconds;
 use crate::base::http::{BodyError, Payload, text_reply};
 use crate::service::directory::{Directory, Losses, ReplaceError, Replaced};
 use crate::service::world::archive;
-use crate::service::world::archive::Secrets;
+use crate::service::world::archive::{Archive, Secrets};
 use crate::service::world::record::Record;
 
 /// Largest world that is taken, in bytes: as large as a world file.
 pub(super) const BYTES_MAX: usize = 64 << 20;
+
+/// Number of vaults and applications that an answer names, so that it stays a line to read.
+const LOST_SHOWN: usize = 10;
 
 /// Reads `secrets=true` of an export.
 pub(super) fn secrets(query: Option<&str>) -> Result<Secrets, &'static str> {
@@ -67,14 +70,14 @@ pub(super) fn import(
     let Ok(text) = std::str::from_utf8(text) else {
         return refused("the world is not UTF-8".to_owned());
     };
-    let records = match archive::parse(text) {
-        Ok(archive) => archive.records,
+    let wanted = match archive::parse(text) {
+        Ok(archive) => archive,
         Err(error) => return refused(error.to_string()),
     };
-    if let Err(error) = Directory::verify(records.clone()) {
+    if let Err(error) = Directory::verify(wanted.records.clone()) {
         return refused(error.to_string());
     }
-    answer(directory.replace_world(records, losses, now))
+    answer(directory.replace_world(wanted, losses, now))
 }
 
 /// Puts the world back to `start`.
@@ -83,21 +86,13 @@ pub(super) fn reset(
     start: Vec<Record>,
     now: UnixSeconds,
 ) -> Response<Payload> {
+    let start = Archive { secrets: Secrets::Kept, records: start };
     answer(directory.replace_world(start, Losses::Allowed, now))
 }
 
 fn answer(replaced: Result<Replaced, ReplaceError>) -> Response<Payload> {
     match replaced {
-        Ok(Replaced { changes, later }) => {
-            let later = match later.as_slice() {
-                [] => String::new(),
-                later => format!(
-                    "; from the next start of the server on there are tokens for {}",
-                    later.join(", ")
-                ),
-            };
-            text_reply(StatusCode::OK, format!("{changes} changes{later}\n"))
-        }
+        Ok(replaced) => text_reply(StatusCode::OK, said(&replaced)),
         Err(error @ ReplaceError::Occupied { .. }) => text_reply(
             StatusCode::CONFLICT,
             format!("{error}; to replace the world, add ?replace=true\n"),
@@ -111,4 +106,27 @@ fn answer(replaced: Result<Replaced, ReplaceError>) -> Response<Payload> {
             )
         }
     }
+}
+
+/// Returns the answer about a world that was replaced.
+fn said(replaced: &Replaced) -> String {
+    let later = match replaced.later.as_slice() {
+        [] => String::new(),
+        later => format!(
+            "; from the next start of the server on there are tokens for {}",
+            later.join(", ")
+        ),
+    };
+    let secrets = match replaced.secrets.as_slice() {
+        [] => String::new(),
+        secrets => {
+            let shown: Vec<_> = secrets.iter().take(LOST_SHOWN).map(String::as_str).collect();
+            let more = match secrets.len().saturating_sub(LOST_SHOWN) {
+                0 => String::new(),
+                more => format!(" and those of {more} more items"),
+            };
+            format!("; secrets that went with their items: {}{more}", shown.join(", "))
+        }
+    };
+    format!("{} changes{later}{secrets}\n", replaced.changes)
 }

@@ -9,7 +9,8 @@ use super::objects::Objects;
 use super::state::{Principal, State};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::ArmId;
-use crate::service::world::archive::{by_key, world_of};
+use crate::service::world::archive::{Archive, Secrets, by_key, world_of};
+use crate::service::world::left_out;
 use crate::service::world::record::{
     Application, Change, Credential, DeletedObject, DeletedVault, FormerAddress, ObjectVersion,
     Record, ResourceGroup, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
@@ -32,28 +33,31 @@ pub struct Replaced {
     pub changes: usize,
     /// Resources of tokens that have no effect before the next start of the server.
     pub later: Vec<String>,
+    /// Numbers of secrets that went with their vaults and applications, such as "2 of the vault `orders`".
+    /// Always empty when the new world came with its secrets.
+    pub secrets: Vec<String>,
 }
 
 impl Directory {
     /// Makes `wanted` the world. Signing keys, certificates of identities that stay and the operator are kept.
-    /// Unlike in [`write`](Self::write), addresses of machines that go are not remembered: the new world says
-    /// which are.
+    /// So are the secrets of items that stay, if `wanted` came without secrets. Unlike in
+    /// [`write`](Self::write), addresses of machines that go are not remembered: the new world says which are.
     ///
     /// # Errors
     /// Returns `Occupied` when items would be lost and may not be. Returns the error of the store.
-    pub fn replace_world(
+    pub(crate) fn replace_world(
         &self,
-        wanted: Vec<Record>,
+        wanted: Archive,
         losses: Losses,
         now: UnixSeconds,
     ) -> Result<Replaced, ReplaceError> {
-        let resources = wanted.iter().filter_map(|record| match record {
+        let resources = wanted.records.iter().filter_map(|record| match record {
             Record::Audience(name) if self.resources().named(name).is_none() => Some(name.clone()),
             _ => None,
         });
         let later = resources.collect();
-        let changes = self.write_exactly(now, |state, _| {
-            let Replacement { mut changes, lost } = state.replacement(wanted);
+        let (changes, secrets) = self.write_exactly(now, |state, _| {
+            let Replacement { mut changes, lost, secrets } = state.replacement(wanted);
             if losses == Losses::Refused
                 && let Some(first) = lost.first()
             {
@@ -61,11 +65,11 @@ impl Directory {
             }
             changes.extend(state.orphans(&changes));
             let count = changes.len();
-            Ok((changes, count))
+            Ok((changes, (count, secrets)))
         })?;
         // As at a start: certificates of a whole world would take too long, and are made when they are needed.
         self.state.write().unprovisioned.clear();
-        Ok(Replaced { changes, later })
+        Ok(Replaced { changes, later, secrets })
     }
 }
 
@@ -74,6 +78,8 @@ struct Replacement {
     changes: Vec<Change>,
     /// Keys of items that the changes remove or change.
     lost: Vec<String>,
+    /// Secrets that a world without secrets loses, by vault and application.
+    secrets: Vec<String>,
 }
 
 impl State {
@@ -112,8 +118,16 @@ impl State {
         all
     }
 
-    fn replacement(&self, wanted: Vec<Record>) -> Replacement {
-        let (before, wanted) = (by_key(world_of(self.records())), by_key(world_of(wanted)));
+    fn replacement(&self, wanted: Archive) -> Replacement {
+        let before = by_key(world_of(self.records()));
+        let has_secrets = wanted.secrets == Secrets::Kept;
+        let mut wanted = by_key(world_of(wanted.records));
+        let secrets = if has_secrets {
+            Vec::new()
+        } else {
+            left_out::keep(&before, &mut wanted);
+            left_out::lost(&before, &wanted)
+        };
         let gone = before.iter().filter(|(key, _)| !wanted.contains_key(*key));
         let (mut removals, mut lost) = (Vec::new(), Vec::new());
         for (text, record) in gone {
@@ -124,7 +138,8 @@ impl State {
         removals.sort_by_key(|record| std::cmp::Reverse(rank(record)));
         let puts = puts(&before, wanted, &mut lost);
         let removals = removals.into_iter().map(|record| Change::Remove(record.key()));
-        Replacement { changes: removals.chain(puts.into_iter().map(Change::Put)).collect(), lost }
+        let changes = removals.chain(puts.into_iter().map(Change::Put)).collect();
+        Replacement { changes, lost, secrets }
     }
 }
 
@@ -177,7 +192,7 @@ mod tests {
     use super::*;
     use crate::base::secret::Redacted;
     use crate::service::directory::tests::{NOW, change, demo, put};
-    use crate::service::world::archive::{Secrets, render};
+    use crate::service::world::archive::render;
     use crate::service::world::federation::FederatedCredential;
     use crate::service::world::record::{
         Curve, KeyContent, KeyOperation, KeyVersion, PublicKey, StoredSecret, Tags,
@@ -186,6 +201,11 @@ mod tests {
     fn text(directory: &Directory) -> String {
         let records = directory.read().records();
         render(records, Secrets::Kept).unwrap()
+    }
+
+    /// Returns a world with its secrets.
+    fn whole(records: Vec<Record>) -> Archive {
+        Archive { secrets: Secrets::Kept, records }
     }
 
     #[test]
@@ -216,14 +236,15 @@ mod tests {
             .unwrap();
         assert_ne!(text(&directory), before);
         assert_eq!(held(), None);
-        let refused = directory.replace_world(records.clone(), Losses::Refused, NOW);
+        let refused = directory.replace_world(whole(records.clone()), Losses::Refused, NOW);
         assert!(matches!(refused, Err(ReplaceError::Occupied { .. })), "{refused:?}");
-        let replaced = directory.replace_world(records.clone(), Losses::Allowed, NOW).unwrap();
+        let replaced =
+            directory.replace_world(whole(records.clone()), Losses::Allowed, NOW).unwrap();
         assert!(replaced.changes > 0 && replaced.later.is_empty());
         assert_eq!(text(&directory), before);
         assert_eq!(held(), Some(first));
         assert_eq!(directory.read().signing_keys().count(), keys);
-        let again = directory.replace_world(records, Losses::Refused, NOW).unwrap();
+        let again = directory.replace_world(whole(records), Losses::Refused, NOW).unwrap();
         assert_eq!(again, Replaced::default());
     }
 
@@ -289,7 +310,7 @@ mod tests {
         put(&directory, Record::UserAssigned(bare));
         put(&directory, Record::KeyVersion(key_version(&vault, "new")));
         assert!(directory.read().key(&vault, "sign").is_none());
-        directory.replace_world(records, Losses::Allowed, NOW).unwrap();
+        directory.replace_world(whole(records), Losses::Allowed, NOW).unwrap();
         assert_eq!(text(&directory), before);
         let state = directory.read();
         assert!(state.key(&vault, "new").is_none());

@@ -67,7 +67,9 @@ pub(super) enum StsError {
     GrantUnsupported(String),
     #[error("Unknown or invalid instance.")]
     InstanceUnknown,
-    #[error("Request to External OIDC endpoint failed. {0}")]
+    #[error(
+        "Request to External OIDC endpoint failed. The keys of '{0}' cannot be fetched; the log of this server says why."
+    )]
     IssuerUnavailable(String),
     #[error(
         "Client assertion contains an invalid signature. [Reason - {reason}, Thumbprint of key used by client: '{thumbprint}'{found}, Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '{client}'.]"

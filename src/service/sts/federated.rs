@@ -60,7 +60,8 @@ impl Sts {
             require_existing(state, &claims.subject)?;
             Arc::new(ForeignKeys::of(&self.managed.keys()))
         } else {
-            self.federation.keys(issuer, now).map_err(StsError::IssuerUnavailable)?
+            let keys = self.federation.keys(issuer, now);
+            keys.ok_or_else(|| StsError::IssuerUnavailable(issuer.to_owned()))?
         };
         token.verify(&keys).map_err(|error| refused(error, token, principal))?;
         require_issued(claims, now)?;

@@ -110,7 +110,11 @@ pub(crate) fn parse(text: &str) -> Result<Archive, ArchiveError> {
     if written.schema != SCHEMA {
         return Err(ArchiveError::Schema(written.schema));
     }
-    let faults = faults(&written.records);
+    let mut faults = faults(&written.records);
+    if !written.secrets && written.records.iter().any(is_secret) {
+        let said = "it says `\"secrets\": false`, but has some; write true, or leave them out";
+        faults.push(said.to_owned());
+    }
     if !faults.is_empty() {
         return Err(ArchiveError::Faults(faults));
     }
@@ -159,6 +163,18 @@ fn is_of_world(record: &Record, operators: &HashSet<PrincipalId>) -> bool {
         | Record::DeletedSecret(_)
         | Record::KeyVersion(_)
         | Record::DeletedKey(_) => true,
+    }
+}
+
+/// Returns true for a record that [`Secrets::LeftOut`] drops or changes.
+fn is_secret(record: &Record) -> bool {
+    match record {
+        Record::SecretVersion(_)
+        | Record::DeletedSecret(_)
+        | Record::KeyVersion(_)
+        | Record::DeletedKey(_) => true,
+        Record::Application(own) => !own.secret_digests.is_empty(),
+        _ => false,
     }
 }
 
@@ -384,6 +400,8 @@ mod tests {
         let said = refused(&twice);
         assert!(said.contains("the record `audience a b` is used twice"), "{said}");
         assert!(said.contains("`a b` is no resource of tokens"), "{said}");
+        let said = refused(&text.replace("\"secrets\": true", "\"secrets\": false"));
+        assert!(said.contains("it says `\"secrets\": false`, but has some"), "{said}");
         let said = refused(&text.replace(SCHEMA, "mintbench/world/9"));
         assert!(said.contains("this build reads mintbench/world/1"), "{said}");
         let said = refused("{\"schema\": 1}");

@@ -8,6 +8,7 @@
 pub(crate) mod archive;
 pub mod federation;
 pub(crate) mod file;
+pub(crate) mod left_out;
 pub mod record;
 pub(crate) mod roles;
 pub(crate) mod seed;

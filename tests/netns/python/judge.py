@@ -62,6 +62,7 @@ def environment(vm):
     yield "SHARED_SECRET", "shared-secret"
     yield "SYSTEM_OBJECT_ID", vm["system_assigned"]["principal_id"]
     yield "SUBSCRIPTION", vm["subscription"]
+    yield "TENANT_ID", TENANT
 
 
 class Judge:

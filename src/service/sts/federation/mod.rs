@@ -11,6 +11,7 @@ use std::sync::Arc;
 use self::fetch::Fetcher;
 pub(crate) use self::fetch::PlainHttp;
 use self::issuers::{Issuers, Step};
+use crate::base::client::Origin;
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::tls::TlsError;
 use crate::service::token::{ForeignKeys, ForeignToken};
@@ -24,6 +25,8 @@ pub(crate) struct FederationOptions {
     pub ca_pem: Option<Vec<u8>>,
     /// Issuers that may be asked over plain HTTP.
     pub plain_http: PlainHttp,
+    /// Hosts, besides its own, at which an issuer may have its keys.
+    pub key_hosts: Vec<Origin>,
 }
 
 /// The keys of other issuers.
@@ -46,8 +49,8 @@ impl Federation {
     /// # Errors
     /// Returns an error when the certificate authorities cannot be used.
     pub(crate) fn new(options: FederationOptions) -> Result<Self, TlsError> {
-        let FederationOptions { key_sets, ca_pem, plain_http } = options;
-        let fetcher = Fetcher::new(ca_pem.as_deref(), plain_http)?;
+        let FederationOptions { key_sets, ca_pem, plain_http, key_hosts } = options;
+        let fetcher = Fetcher::new(ca_pem.as_deref(), plain_http, key_hosts)?;
         Ok(Self { issuers: Issuers::new(key_sets), fetcher })
     }
 
@@ -77,11 +80,9 @@ impl Federation {
         }
     }
 
-    /// Returns the keys of an issuer that may be used at `now`.
-    ///
-    /// # Errors
-    /// Returns the reason why there are none.
-    pub(super) fn keys(&self, issuer: &str, now: UnixSeconds) -> Result<Arc<ForeignKeys>, String> {
+    /// Returns the keys of an issuer that may be used at `now`, or nothing if they were not fetched. The log then
+    /// has the reason.
+    pub(super) fn keys(&self, issuer: &str, now: UnixSeconds) -> Option<Arc<ForeignKeys>> {
         self.issuers.keys(issuer, now)
     }
 }

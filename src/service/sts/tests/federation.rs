@@ -372,25 +372,20 @@ fn an_issuer_is_asked_only_for_a_token_that_a_credential_fits() {
 }
 
 #[test]
-fn an_issuer_that_gives_no_keys_is_named_with_the_reason() {
+fn who_sends_a_token_does_not_learn_why_its_issuer_gives_no_keys() {
     let key = OtherKey::new(Algorithm::Es256);
     let discovery = "/.well-known/openid-configuration";
     let served = Served::start();
-    let keys = format!("{}/keys", served.url);
-    let other = json!({ "issuer": "https://other", "jwks_uri": keys }).to_string();
-    let http = json!({ "issuer": served.url, "jwks_uri": "http://keys.example/" }).to_string();
+    let elsewhere = json!({ "issuer": served.url, "jwks_uri": "https://keys.example/" });
     let rows = [
-        (discovery, 404, String::new(), "answers 404"),
-        // Redirects are not followed.
-        (discovery, 302, String::new(), "answers 302"),
-        (discovery, 200, "{}".to_owned(), "is no discovery document"),
-        (discovery, 200, other, "names the issuer `https://other`"),
-        (discovery, 200, http, "--issuer-http any"),
-        ("/keys", 500, String::new(), "answers 500"),
-        ("/keys", 200, r#"{"keys":[]}"#.to_owned(), "is no key set"),
-        ("/keys", 200, "x".repeat(300_000), "is larger than"),
+        (discovery, 404, String::new()),
+        (discovery, 302, String::new()),
+        (discovery, 200, "{}".to_owned()),
+        (discovery, 200, elsewhere.to_string()),
+        ("/keys", 500, String::new()),
+        ("/keys", 200, r#"{"keys":[]}"#.to_owned()),
     ];
-    for (path, status, body, reason) in rows {
+    for (path, status, body) in rows {
         let world = World::new();
         world.trust(vec![served.credential()]);
         served.publish(&key.set());
@@ -398,13 +393,23 @@ fn an_issuer_that_gives_no_keys_is_named_with_the_reason() {
         let jwt = key.token(&json!({ "iss": served.url }));
         let answer = world.exchange(&jwt);
         assert_eq!(answer.refusal(), (400, "invalid_request", 50_166), "{path} {status}");
-        let text = answer.body["error_description"].as_str().unwrap();
-        assert!(text.contains("External OIDC endpoint failed.") && text.contains(reason), "{text}");
+        assert!(unavailable(&answer, &served.url), "{path} {status}: {}", answer.body);
         // The issuer is mended, and asked again after some seconds.
         served.publish(&key.set());
         world.clock.advance(Seconds(5));
         assert_eq!(world.exchange(&jwt).status, 200);
     }
+}
+
+/// Returns true if the description says that the keys of an issuer cannot be fetched, and no more.
+fn unavailable(answer: &Answer, issuer: &str) -> bool {
+    let said = answer.body["error_description"].as_str().unwrap();
+    let expected = format!(
+        "Request to External OIDC endpoint failed. The keys of '{issuer}' cannot be fetched; the log of this server says why."
+    );
+    let text =
+        said.split_once(": ").map(|(_, text)| text).and_then(|text| text.split(" Trace ID").next());
+    text == Some(&expected)
 }
 
 #[test]
@@ -415,5 +420,5 @@ fn an_issuer_on_another_machine_is_not_asked_over_plain_http() {
     world.trust(vec![credential("far", issuer, POD)]);
     let answer = world.exchange(&key.token(&json!({ "iss": issuer })));
     assert_eq!(answer.refusal(), (400, "invalid_request", 50_166));
-    assert!(answer.body["error_description"].as_str().unwrap().contains("plain HTTP"));
+    assert!(unavailable(&answer, issuer), "{}", answer.body);
 }

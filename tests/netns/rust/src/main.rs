@@ -2,10 +2,17 @@
 
 use std::env;
 use std::error::Error;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
-use azure_identity::{ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId};
+use azure_identity::{
+    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
+    WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+};
 use azure_security_keyvault_secrets::SecretClient;
 
 const ARM: &str = "https://management.azure.com";
@@ -44,6 +51,31 @@ async fn ask(audience: &str, id: Option<UserAssignedId>) -> Result<String, Failu
     let scope = format!("{audience}/.default");
     let token = credential(id)?.get_token(&[&scope], None).await?;
     Ok(token.token.secret().to_owned())
+}
+
+/// Logs in as the shared identity, which trusts the machine's own token. The token is in a file, as a platform
+/// puts it there.
+async fn exchange(audience: &str) -> Result<String, Failure> {
+    let path = PathBuf::from(var("FEDERATED_TOKEN_FILE"));
+    let own = ask("api://AzureADTokenExchange", None).await?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(own.as_bytes())?;
+    let credential = WorkloadIdentityCredential::new(Some(WorkloadIdentityCredentialOptions {
+        client_id: Some(var("SHARED_CLIENT_ID")),
+        tenant_id: Some(var("TENANT_ID")),
+        token_file_path: Some(path.clone()),
+        ..Default::default()
+    }))?;
+    let token = credential.get_token(&[&format!("{audience}/.default")], None).await;
+    fs::remove_file(path)?;
+    Ok(token?.token.secret().to_owned())
+}
+
+async fn federated(sentence: &str, who: &str, audience: &str) {
+    match exchange(audience).await {
+        Ok(token) => line(&["token", sentence, who, audience, &token]),
+        Err(error) => line(&["failed", sentence, &explain(error.as_ref())]),
+    }
 }
 
 async fn read(name: &str, id: Option<UserAssignedId>) -> Result<String, Failure> {
@@ -117,4 +149,5 @@ async fn main() {
     no_secret("the user-assigned identity is refused the other VM's secret", &other, client())
         .await;
     no_secret("the shared identity is refused the VM's own secret", &own, shared()).await;
+    federated("a token of the shared identity by a federated token", "shared", VAULT).await;
 }
