@@ -438,7 +438,6 @@ impl<'a> Generator<'a> {
         };
         self.tally.reconnects = self.shared.reconnects;
         self.tally.sessions = self.shared.sessions;
-        self.tally.stamped = self.shared.stamped;
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,
