@@ -3,17 +3,15 @@
 use std::io;
 use std::iter::Peekable;
 use std::path::Path;
-use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
-use super::held::Held;
 use super::looks::{Found, Looks, came_within};
 use super::pool::Pool;
 use super::setup::{Prepared, RunSetup};
-use super::shared::{Due, SCRATCH_BYTES, Shared};
+use super::shared::{Due, Shared};
 use super::wall_clock::WallClock;
 use super::witnesses::own_core::OwnCore;
 use crate::harness::machine::cores;
@@ -26,7 +24,7 @@ use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
 use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance, Witness};
 use crate::harness::scenario::key::{RequestKey, Selector};
-use crate::harness::scenario::run_plan::{Bounds, Waiting};
+use crate::harness::scenario::run_plan::Waiting;
 use crate::harness::schedule::pauses::Shift;
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 use crate::harness::schedule::traffic::{Arrival, Traffic};
@@ -102,38 +100,14 @@ impl<'a> Generator<'a> {
         start: Start,
     ) -> Self {
         let Start { at: start, window, recorder } = start;
+        let Prepared { pool, epoll, sampler } = prepared;
         let now = Nanos::now(setup.clock);
-        let shared = Shared {
-            clock: setup.clock,
-            dial: setup.dial.clone(),
-            requests: Arc::clone(&setup.requests),
-            classes: setup.plan.classes,
-            dialect: Arc::clone(&setup.target.dialect),
-            recorder,
-            sampler: prepared.sampler,
-            observer: setup.observer.clone(),
-            epoll: prepared.epoll,
-            outstanding: 0,
-            reconnects: 0,
-            sessions: 0,
-            timeout: setup.plan.timeout,
-            scratch: vec![0; SCRATCH_BYTES],
-            thread,
-            busy_period: Arc::clone(&setup.busy_period),
-            held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
-            unseen_since: now,
-            noticeable_since: now,
-            wall_clock: WallClock::read(setup.clock),
-            stamp: None,
-            stamped: 0,
-            notice: histogram(),
-        };
         Self {
             setup,
             thread,
             arrivals: arrivals(setup, thread),
-            pool: prepared.pool,
-            shared,
+            pool,
+            shared: Shared::new(setup, thread, (recorder, sampler, epoll), now),
             events: Vec::with_capacity(EVENTS),
             start,
             window,

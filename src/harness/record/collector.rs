@@ -53,8 +53,8 @@ pub struct Totals {
 
 /// Merges the sets that recorders send, until all have hung up.
 ///
-/// The notes of the witnesses go into the trail of each second. Emptied sets go back to the threads in turn, through `recycle`. `rest` is called between pieces
-/// of the work.
+/// The notes of the witnesses go into the trail of each second. Emptied sets go back to the threads in turn, through
+/// `recycle`. `rest` is called between pieces of the work.
 ///
 /// # Errors
 /// Returns the error of the sink.
