@@ -150,6 +150,8 @@ fn a_server_whose_work_another_process_does_is_not_compared() {
     assert_eq!(json["verdict"], "invalid");
     let instructions = metric(&json, "all", "instructions");
     assert_eq!(instructions["not_counted"], "below 1 for each request in the base and candidate");
+    let note = json["notes"].to_string();
+    assert!(note.contains("other processes that the base and candidate started are not"), "{note}");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("INVALID: cannot tell, because another process"), "{text}");
     assert!(text.contains("without a shell, a supervisor or workers"), "{text}");
