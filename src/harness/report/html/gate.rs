@@ -205,7 +205,7 @@ fn estimate(metric: &MetricResult) -> Option<Estimate> {
 }
 
 fn table(estimates: &[Estimate]) -> Table {
-    let row = |estimate: &Estimate| {
+    let row = |estimate: &Estimate| -> Vec<String> {
         let [low, high] = estimate.interval;
         let values = [Some(estimate.value), low, high, Some(estimate.limit)];
         let values = values.map(|value| value.map_or(String::new(), plain));
