@@ -2,16 +2,19 @@
 
 use std::io;
 use std::iter::Peekable;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
+use super::held::Held;
 use super::looks::{Found, Looks, came_within};
 use super::pool::Pool;
 use super::setup::{Prepared, RunSetup};
-use super::shared::{Due, Shared};
+use super::shared::{Due, SCRATCH_BYTES, Shared};
 use super::wall_clock::WallClock;
 use super::witnesses::own_core::OwnCore;
 use crate::harness::machine::cores;
@@ -24,7 +27,7 @@ use crate::harness::record::sample::Sampler;
 use crate::harness::record::tally::Tally;
 use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance, Witness};
 use crate::harness::scenario::key::{RequestKey, Selector};
-use crate::harness::scenario::run_plan::Waiting;
+use crate::harness::scenario::run_plan::{Bounds, Waiting};
 use crate::harness::schedule::pauses::Shift;
 use crate::harness::schedule::sampling::{GapSampling, RehearsalTimes};
 use crate::harness::schedule::traffic::{Arrival, Traffic};
@@ -107,7 +110,7 @@ impl<'a> Generator<'a> {
             thread,
             arrivals: arrivals(setup, thread),
             pool,
-            shared: Shared::new(setup, thread, (recorder, sampler, epoll), now),
+            shared: shared(setup, thread, (recorder, sampler, epoll), now),
             events: Vec::with_capacity(EVENTS),
             start,
             window,
@@ -422,6 +425,40 @@ impl<'a> Generator<'a> {
             rehearsal: self.rehearsal,
             acted: self.acted,
         }
+    }
+}
+
+/// Returns the state of a thread's connections at the time `now`, before the first event.
+fn shared(
+    setup: &RunSetup<'_>,
+    thread: usize,
+    (recorder, sampler, epoll): (Recorder, Sampler, OwnedFd),
+    now: Nanos,
+) -> Shared {
+    Shared {
+        clock: setup.clock,
+        dial: setup.dial.clone(),
+        requests: Arc::clone(&setup.requests),
+        classes: setup.plan.classes,
+        dialect: Arc::clone(&setup.target.dialect),
+        recorder,
+        sampler,
+        observer: setup.observer.clone(),
+        epoll,
+        outstanding: 0,
+        reconnects: 0,
+        sessions: 0,
+        timeout: setup.plan.timeout,
+        scratch: vec![0; SCRATCH_BYTES],
+        thread,
+        busy_period: Arc::clone(&setup.busy_period),
+        held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
+        unseen_since: now,
+        noticeable_since: now,
+        wall_clock: WallClock::read(setup.clock),
+        stamp: None,
+        stamped: 0,
+        notice: histogram(),
     }
 }
 

@@ -10,7 +10,6 @@ use super::busy_period::{BusyPeriod, Call, Origin};
 use super::dial::Dial;
 use super::held::{Held, Settled};
 use super::looks::Between;
-use super::setup::RunSetup;
 use super::wall_clock::WallClock;
 use crate::base::clock::Monotonic;
 use crate::harness::class::Class;
@@ -19,12 +18,12 @@ use crate::harness::dialect::protocol::Dialect;
 use crate::harness::dialect::request::RequestWriter;
 use crate::harness::dialect::response::Answer;
 use crate::harness::nanos::Nanos;
-use crate::harness::record::intervals::{Ended, histogram};
+use crate::harness::record::intervals::Ended;
 use crate::harness::record::observer::{Observation, Observer};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
 use crate::harness::scenario::key::{RequestKey, Slot};
-use crate::harness::scenario::run_plan::{Bounds, Classes};
+use crate::harness::scenario::run_plan::Classes;
 
 impl Classes {
     /// Returns the class of a request that failed for `cause`, or of a good answer. `named` is the
@@ -88,7 +87,7 @@ pub(crate) struct Shared {
 }
 
 /// The largest size of one read. A token answer is 2 KB.
-const SCRATCH_BYTES: usize = 64 * 1024;
+pub(crate) const SCRATCH_BYTES: usize = 64 * 1024;
 
 /// A request that is due.
 #[derive(Clone, Copy, Debug)]
@@ -99,40 +98,6 @@ pub(super) struct Due {
 }
 
 impl Shared {
-    /// Creates the state of a thread at the time `now`, before its first event.
-    pub(super) fn new(
-        setup: &RunSetup<'_>,
-        thread: usize,
-        (recorder, sampler, epoll): (Recorder, Sampler, OwnedFd),
-        now: Nanos,
-    ) -> Self {
-        Self {
-            clock: setup.clock,
-            dial: setup.dial.clone(),
-            requests: Arc::clone(&setup.requests),
-            classes: setup.plan.classes,
-            dialect: Arc::clone(&setup.target.dialect),
-            recorder,
-            sampler,
-            observer: setup.observer.clone(),
-            epoll,
-            outstanding: 0,
-            reconnects: 0,
-            sessions: 0,
-            timeout: setup.plan.timeout,
-            scratch: vec![0; SCRATCH_BYTES],
-            thread,
-            busy_period: Arc::clone(&setup.busy_period),
-            held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
-            unseen_since: now,
-            noticeable_since: now,
-            wall_clock: WallClock::read(setup.clock),
-            stamp: None,
-            stamped: 0,
-            notice: histogram(),
-        }
-    }
-
     /// Returns the time on the run's clock.
     pub(super) fn now(&self) -> Nanos {
         Nanos::now(self.clock)
