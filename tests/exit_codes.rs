@@ -16,6 +16,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mintbench::base::clock::Monotonic;
@@ -23,25 +25,34 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Starts a keep-alive server on loopback that answers with this status and a token after `delay`.
 /// Returns its URL.
-fn serve(status: &'static str, delay: Duration) -> String {
-    serve_body(status, r#"{"access_token":"x"}"#, delay)
+fn serve(status: &str, delay: Duration) -> String {
+    serve_counted(answer(status, TOKEN), delay).0
 }
 
-fn serve_body(status: &'static str, body: &'static str, delay: Duration) -> String {
+const TOKEN: &str = r#"{"access_token":"x"}"#;
+
+fn answer(status: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+/// Starts a server that gives `answer` to each request after `delay`. Returns its URL and the number of its answers.
+fn serve_counted(answer: String, delay: Duration) -> (String, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    let answers = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&answers);
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            std::thread::spawn(move || converse(stream, status, body, delay));
+            let (answer, count) = (answer.clone(), Arc::clone(&count));
+            std::thread::spawn(move || converse(stream, &answer, delay, &count));
         }
     });
-    format!("http://{address}")
+    (format!("http://{address}"), answers)
 }
 
-fn converse(mut stream: TcpStream, status: &str, body: &str, delay: Duration) {
+fn converse(mut stream: TcpStream, answer: &str, delay: Duration, answers: &AtomicU64) {
     let (mut input, mut piece) = (Vec::new(), [0; 4096]);
-    let length = body.len();
-    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
     while let Ok(count @ 1..) = stream.read(&mut piece) {
         input.extend_from_slice(piece.get(..count).unwrap());
         if input.ends_with(b"\r\n\r\n") {
@@ -50,6 +61,7 @@ fn converse(mut stream: TcpStream, status: &str, body: &str, delay: Duration) {
             if stream.write_all(answer.as_bytes()).is_err() {
                 return;
             }
+            answers.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
@@ -98,16 +110,18 @@ fn exit_0_is_a_valid_run_that_meets_its_objective() {
 
 /// Runs for two seconds, and stops the generator for a quarter of a second meanwhile.
 fn stopped(args: &[&str]) -> (Output, serde_json::Value) {
-    let (target, folder) = (serve("200 OK", Duration::ZERO), tempfile::tempdir().unwrap());
+    const STOPPED: Duration = Duration::from_millis(250);
+    let (target, answers) = serve_counted(answer("200 OK", TOKEN), Duration::ZERO);
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
     command.args(["run", "--warmup=0s", "--pacer-test=0s", "--rate=200", "--duration=2s"]);
     command.args(["--target", &target, "--out"]).arg(folder.path()).args(args);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    await_file(&folder.path().join("response.hlog"));
+    // An eighth of the requests.
+    wait_until("50 answers", || answers.load(Ordering::SeqCst) >= 50);
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
     kill_process(pid, Signal::STOP).unwrap();
-    std::thread::sleep(Duration::from_millis(250));
+    std::thread::sleep(STOPPED);
     kill_process(pid, Signal::CONT).unwrap();
     let output = child.wait_with_output().unwrap();
     let run = std::fs::read(folder.path().join("run.json")).unwrap();
@@ -160,7 +174,7 @@ fn exit_1_is_a_failed_check() {
 #[test]
 fn exit_1_is_a_good_status_without_a_token() {
     for body in ["{}", "hello", r#"{"error":"invalid_client"}"#] {
-        let target = serve_body("200 OK", body, Duration::ZERO);
+        let target = serve_counted(answer("200 OK", body), Duration::ZERO).0;
         let output = run(&["--target", &target, "--rate=50", "--duration=500ms"]);
         assert_eq!(output.status.code(), Some(1), "{}", says(&output));
         assert!(says(&output).contains("the most frequent cause: no token"), "{}", says(&output));
@@ -252,9 +266,13 @@ fn exit_130_is_an_interrupt() {
 }
 
 fn await_file(path: &Path) {
+    wait_until(&path.display().to_string(), || path.exists());
+}
+
+fn wait_until(what: &str, is_there: impl Fn() -> bool) {
     let clock = Monotonic::start();
-    while !path.exists() {
-        assert!(clock.now_ns() < 60_000_000_000, "no {} within a minute", path.display());
+    while !is_there() {
+        assert!(clock.now_ns() < 60_000_000_000, "no {what} within a minute");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -90,8 +90,8 @@ def line(number, made, seconds, ended, way):
     """What the log has of each run."""
     report, (truth, count, unstamped) = ended.report, ended.truth
     load, valid = report["load"], report["validity"]["valid"]
-    # Absent in version 1, and the second in versions that do not say it.
-    paused_s, stamped = load.get("paused_s"), load.get("stamped_share")
+    # Absent in version 1.
+    paused_s = load.get("paused_s")
     overhead = (overhead_us(ended.rows) or 0.0) if made.busy else 0.0
     return {
         "number": number, "setup": made.as_json(), "seconds": seconds, "schema": report["schema"], "commit": report["build"]["git_commit"],
@@ -99,7 +99,7 @@ def line(number, made, seconds, ended, way):
         "count": whole(report)["count"], "errors": errors(report), "taken": ended.shares, "taken_of_server": ended.taken_of_server,
         "says": reported(report),
         "valid": valid, "checked": report["checks"]["passed"], "undisturbed": undisturbed(report),
-        "paused_share": None if paused_s is None else paused_s / load["duration_s"], "stamped_share": stamped,
+        "paused_share": None if paused_s is None else paused_s / load["duration_s"],
         "way_us": way.way_us, "floor_us": way.floor_us, "overhead_us": overhead,
         "handling_us": handling_us(ended.rows, made.servers, overhead),
     }  # fmt: skip

@@ -126,13 +126,13 @@ def print_rule():
 def print_extra(lines):
     """What widened or narrowed the bounds."""
     print("\n### Pauses\n")
-    row("runs", "paused, median", "paused, most", "requests with a stamp, median")
-    row("---", "--:", "--:", "--:")
+    row("runs", "paused, median", "paused, most")
+    row("---", "--:", "--:")
     for title, beside in (("without a neighbour", False), ("beside a neighbour", True)):
         some = [line for line in lines if is_beside(line) == beside]
-        paused, stamped = ([line[key] for line in some if line.get(key) is not None] for key in ("paused_share", "stamped_share"))
+        paused = [line["paused_share"] for line in some if line.get("paused_share") is not None]
         most = f"{max(paused) * 100:.1f} %" if paused else "-"
-        row(title, percent(paused), most, percent(stamped))
+        row(title, percent(paused), most)
 
 
 def percent(shares):

@@ -99,7 +99,7 @@ impl<'a> Runs<'a> {
         let files = folder.next_attempt()?;
         match self.attempt(number, &files) {
             Ok(finished) => {
-                folder.take_over(&files)?;
+                folder.take_over(files)?;
                 Ok(finished)
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::iter::Peekable;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -102,38 +103,14 @@ impl<'a> Generator<'a> {
         start: Start,
     ) -> Self {
         let Start { at: start, window, recorder } = start;
+        let Prepared { pool, epoll, sampler } = prepared;
         let now = Nanos::now(setup.clock);
-        let shared = Shared {
-            clock: setup.clock,
-            dial: setup.dial.clone(),
-            requests: Arc::clone(&setup.requests),
-            classes: setup.plan.classes,
-            dialect: Arc::clone(&setup.target.dialect),
-            recorder,
-            sampler: prepared.sampler,
-            observer: setup.observer.clone(),
-            epoll: prepared.epoll,
-            outstanding: 0,
-            reconnects: 0,
-            sessions: 0,
-            timeout: setup.plan.timeout,
-            scratch: vec![0; SCRATCH_BYTES],
-            thread,
-            busy_period: Arc::clone(&setup.busy_period),
-            held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
-            unseen_since: now,
-            noticeable_since: now,
-            wall_clock: WallClock::read(setup.clock),
-            stamp: None,
-            stamped: 0,
-            notice: histogram(),
-        };
         Self {
             setup,
             thread,
             arrivals: arrivals(setup, thread),
-            pool: prepared.pool,
-            shared,
+            pool,
+            shared: shared(setup, thread, (recorder, sampler, epoll), now),
             events: Vec::with_capacity(EVENTS),
             start,
             window,
@@ -438,7 +415,6 @@ impl<'a> Generator<'a> {
         };
         self.tally.reconnects = self.shared.reconnects;
         self.tally.sessions = self.shared.sessions;
-        self.tally.stamped = self.shared.stamped;
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,
@@ -449,6 +425,40 @@ impl<'a> Generator<'a> {
             rehearsal: self.rehearsal,
             acted: self.acted,
         }
+    }
+}
+
+/// Returns the state of a thread's connections at the time `now`, before the first event.
+fn shared(
+    setup: &RunSetup<'_>,
+    thread: usize,
+    (recorder, sampler, epoll): (Recorder, Sampler, OwnedFd),
+    now: Nanos,
+) -> Shared {
+    Shared {
+        clock: setup.clock,
+        dial: setup.dial.clone(),
+        requests: Arc::clone(&setup.requests),
+        classes: setup.plan.classes,
+        dialect: Arc::clone(&setup.target.dialect),
+        recorder,
+        sampler,
+        observer: setup.observer.clone(),
+        epoll,
+        outstanding: 0,
+        reconnects: 0,
+        sessions: 0,
+        timeout: setup.plan.timeout,
+        scratch: vec![0; SCRATCH_BYTES],
+        thread,
+        busy_period: Arc::clone(&setup.busy_period),
+        held: (setup.plan.bounds == Bounds::BusyPeriod).then(|| Held::new(now)),
+        unseen_since: now,
+        noticeable_since: now,
+        wall_clock: WallClock::read(setup.clock),
+        stamp: None,
+        stamped: 0,
+        notice: histogram(),
     }
 }
 

@@ -49,6 +49,8 @@ pub(super) struct RunSetup<'a> {
 }
 
 impl<'a> RunSetup<'a> {
+    /// Makes the data that the threads share. No connection is made yet.
+    ///
     /// # Errors
     /// Returns an error when TLS cannot be set up with the target, or when an assertion cannot be
     /// signed.

@@ -1,12 +1,12 @@
-//! Advice of messages, in the terms of a run's load.
+//! Advice in messages, adapted to the load of a run.
 //!
-//! Reasons and verdicts advise to change `--rate` and `--duration`. A load that has no such flag needs other advice.
+//! Reasons and verdicts advise to change `--rate` and `--duration`. A load without these flags needs other advice.
 
 use crate::harness::scenario::phases::Timing;
 use crate::harness::scenario::run_plan::RunPlan;
 use crate::harness::scenario::workload::Workload;
 
-/// Way in which a user changes the load of a run.
+/// Means by which a user changes the load of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Controls {
     /// By `--rate` and `--duration`.

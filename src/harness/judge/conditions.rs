@@ -1,4 +1,4 @@
-//! Conditions of a run besides the load: everything else that its judgement depends on.
+//! Conditions of a run: disturbances by the machine, kept gaps, steady state and the report of the broker.
 
 use super::gap_fit::GapFit;
 use super::steady_state::{HitRatios, SteadyState};

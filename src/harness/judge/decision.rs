@@ -1,4 +1,4 @@
-//! Decision of a run: whether it settles what was asked of it.
+//! Decision of a run: the questions that it leaves open, if there are any.
 
 use super::objective::{Verdict, judged};
 use super::outcome::Outcome;
@@ -10,9 +10,9 @@ use crate::base::clock::readable;
 /// Percentiles that a run without objectives has to measure.
 const ASKED: [(&str, f64); 2] = [("p50", 0.5), ("p99", 0.99)];
 
-/// Returns what a run leaves open of what was asked, with the main cause; none if it decides everything.
+/// Returns the questions that a run leaves open, with the main cause; none if it decides all of them.
 ///
-/// Asked is a verdict on each objective. Without objectives, the p50 and the p99 over all good answers must be
+/// The questions are its objectives. Without objectives, the p50 and the p99 over all good answers must be
 /// measured. A failed check is a decision, however little else is known.
 pub fn left_open(asked: Asked<'_>, outcome: &Outcome) -> Option<String> {
     if !outcome.failures.is_empty() {
@@ -45,7 +45,7 @@ fn unmeasured(outcome: &Outcome) -> Option<String> {
     joined(open)
 }
 
-/// Names the objectives of which nobody can tell if they are met.
+/// Names the objectives that are neither met nor missed.
 fn untold(asked: Asked<'_>, outcome: &Outcome) -> Option<String> {
     let open = judged(asked, outcome).filter_map(|(objective, judgement)| {
         let is_open = judgement.verdict == Verdict::Inconclusive;

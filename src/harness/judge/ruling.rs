@@ -1,4 +1,4 @@
-//! Ruling on a run: what takes its answer away, and what only disturbed it.
+//! Ruling on a run: sorts its reasons into those that make it invalid, and disturbances, which are only reported.
 
 use super::outcome::Outcome;
 use super::standing::Standing;
@@ -6,16 +6,16 @@ use super::validity::Reason;
 use crate::harness::scenario::objective::Objective;
 use crate::harness::stats::intervals::Chance;
 
-/// Rule by which a run is judged.
+/// Rule that judges a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// By both bounds of the response times. Disturbances are told; they widen the bounds.
+    /// Both bounds of the response times decide. Disturbances are reported, and widen the bounds.
     Bounds,
-    /// By the response times as recorded. Any disturbance makes the run invalid.
+    /// The response times decide as they were recorded. Any disturbance makes the run invalid.
     Strict,
 }
 
-/// Rule and objectives by which a run is judged.
+/// Rule and objectives that judge a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The rule.
@@ -29,9 +29,9 @@ pub struct Asked<'a> {
 /// Reasons of a run, sorted by their effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
-    /// Reasons why nothing can be said; empty for a valid run.
+    /// Reasons why the run is invalid; empty for a valid run.
     pub reasons: Vec<Reason>,
-    /// Disturbances, which are held by the bounds.
+    /// Disturbances, whose effect lies within the bounds.
     pub disturbances: Vec<Reason>,
 }
 
@@ -50,7 +50,7 @@ impl Ruling {
         Self { reasons, disturbances }
     }
 
-    /// Returns all reasons, those that take the answer away first.
+    /// Returns all reasons, those that make the run invalid first.
     pub fn all(&self) -> Vec<Reason> {
         [self.reasons.as_slice(), &self.disturbances].concat()
     }

@@ -1,4 +1,4 @@
-//! Standing of a percentile: how well a run knows it.
+//! Standing of a percentile: measured, only bounded, or unknown.
 //!
 //! A generator on a disturbed host records response times that are too long. Each request therefore has an upper and
 //! a lower bound of the response time that a perfect generator would have recorded. A percentile lies between the

@@ -3,8 +3,8 @@
 //! Core time is taken at high load. At low load the broker wakes up for each request, and waking takes
 //! most of the time from the write to the answer. Near saturation, one wake-up serves many requests. If
 //! the broker itself was the limit at some levels, its pace there is the cost and includes interrupts.
-//! Time that other programs had its core meanwhile is taken off. Otherwise the cost is the processor time of the busiest levels, preferably those where the generator
-//! was not the limit.
+//! Time that other programs had its core meanwhile is taken off. Otherwise the cost is the processor time of the
+//! busiest levels, preferably those where the generator was not the limit.
 
 use hdrhistogram::Histogram;
 

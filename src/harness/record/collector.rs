@@ -53,8 +53,8 @@ pub struct Totals {
 
 /// Merges the sets that recorders send, until all have hung up.
 ///
-/// The notes of the witnesses go into the trail of each second. Emptied sets go back to the threads in turn, through `recycle`. `rest` is called between pieces
-/// of the work.
+/// The notes of the witnesses go into the trail of each second. Emptied sets go back to the threads in turn, through
+/// `recycle`. `rest` is called between pieces of the work.
 ///
 /// # Errors
 /// Returns the error of the sink.
@@ -179,18 +179,31 @@ mod tests {
         }
     }
 
+    /// Recorders of two threads, and the ends of their channels that the collector holds.
+    struct Threads {
+        recorders: Vec<Recorder>,
+        sets: Receiver<IntervalSet>,
+        recycle: Vec<Sender<IntervalSet>>,
+    }
+
+    impl Threads {
+        fn recording(window: Window) -> Self {
+            let (full, sets) = channel();
+            let (mut recycle, mut recorders) = (Vec::new(), Vec::new());
+            for _ in 0..2 {
+                let (sender, receiver) = channel();
+                recycle.push(sender);
+                recorders.push(Recorder::new(window, full.clone(), receiver));
+            }
+            Self { recorders, sets, recycle }
+        }
+    }
+
     #[test]
     fn threads_merge_in_order_and_nothing_is_lost_or_counted_twice() {
         const SECOND: u64 = INTERVAL.as_u64();
         let window = Window { start: INTERVAL, end: INTERVAL * 4 };
-        let (full, sets) = channel();
-        let (mut recycle, mut recorders) = (Vec::new(), Vec::new());
-        for _ in 0..2 {
-            let (sender, receiver) = channel();
-            recycle.push(sender);
-            recorders.push(Recorder::new(window, full.clone(), receiver));
-        }
-        drop(full);
+        let Threads { mut recorders, sets, recycle } = Threads::recording(window);
         recorders[0].record(&ended(0, 10)); // warm-up
         recorders[0].record(&ended(SECOND, SECOND + 10));
         recorders[1].record(&ended(SECOND + 5, 3 * SECOND + 1));
@@ -210,14 +223,7 @@ mod tests {
     #[test]
     fn a_second_that_only_some_threads_had_begun_when_the_run_was_cut_is_kept() {
         let window = Window { start: Nanos::ZERO, end: INTERVAL * 9 };
-        let (full, sets) = channel();
-        let (mut recycle, mut recorders) = (Vec::new(), Vec::new());
-        for _ in 0..2 {
-            let (sender, receiver) = channel();
-            recycle.push(sender);
-            recorders.push(Recorder::new(window, full.clone(), receiver));
-        }
-        drop(full);
+        let Threads { mut recorders, sets, recycle } = Threads::recording(window);
         let second = INTERVAL.as_u64();
         recorders[0].record(&ended(second - 2, second - 1));
         recorders[1].record(&ended(second, second + 1));

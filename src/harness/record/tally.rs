@@ -35,8 +35,6 @@ pub struct Tally {
     pub reconnects: u64,
     /// Sessions opened under load, warm-up included.
     pub sessions: u64,
-    /// Answers whose time of arrival is a stamp of the kernel, warm-up included.
-    pub stamped: u64,
     /// Latencies of each phase, by intended start; empty for a run of one phase.
     pub phases: Vec<IntervalSet>,
 }
@@ -78,7 +76,6 @@ impl Tally {
         self.unsent += other.unsent;
         self.reconnects += other.reconnects;
         self.sessions += other.sessions;
-        self.stamped += other.stamped;
         let missing =
             other.phases.iter().skip(self.phases.len()).map(|set| IntervalSet::new(set.index));
         self.phases.extend(missing);

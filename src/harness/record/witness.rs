@@ -2,7 +2,7 @@
 //!
 //! No witness looks at latency. A generator thread that never sleeps sees a gap in its own clock. The
 //! kernel counts the time that a thread waited for a core, and the time that a quota stopped all
-//! threads. Requests are kept one by one until the witnesses of their time have spoken.
+//! threads. Requests are kept one by one until the notes about their time are complete.
 
 use parking_lot::Mutex;
 

@@ -195,7 +195,7 @@ mod tests {
     use crate::service::world::archive::render;
     use crate::service::world::federation::FederatedCredential;
     use crate::service::world::record::{
-        Curve, KeyContent, KeyOperation, KeyVersion, PublicKey, StoredSecret, Tags,
+        Curve, KeyContent, KeyOperation, KeyVersion, PublicKey, StoredSecret,
     };
 
     fn text(directory: &Directory) -> String {
@@ -250,24 +250,14 @@ mod tests {
 
     fn key_version(vault: &ArmId, name: &str) -> KeyVersion {
         let [x, y] = ["x", "y"].map(str::to_owned);
-        KeyVersion {
-            vault: vault.clone(),
-            name: name.to_owned(),
-            version: "0123456789abcdef0123456789abcdef".to_owned(),
-            content: KeyContent {
-                public: PublicKey::Ec { crv: Curve::P256, x, y },
-                private_key: StoredSecret(Redacted::new(b"not a key".to_vec())),
-                operations: vec![KeyOperation::Sign],
-                rotation_policy: None,
-            },
-            tags: Tags::new(),
-            enabled: true,
-            not_before: None,
-            expires: None,
-            created: NOW,
-            updated: NOW,
-            ordinal: 0,
-        }
+        let content = KeyContent {
+            public: PublicKey::Ec { crv: Curve::P256, x, y },
+            private_key: StoredSecret(Redacted::new(b"not a key".to_vec())),
+            operations: vec![KeyOperation::Sign],
+            rotation_policy: None,
+        };
+        let version = "0123456789abcdef0123456789abcdef".to_owned();
+        KeyVersion::plain(vault.clone(), name.to_owned(), version, content, NOW)
     }
 
     #[test]

@@ -91,6 +91,32 @@ const fn whole(seconds: f64) -> UnixSeconds {
     UnixSeconds(seconds as u64)
 }
 
+/// Parts of a JWT in compact serialization (RFC 7515 section 7.1), as they were sent.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    /// Header and claims: the text that the signature covers.
+    pub(super) message: &'a str,
+    pub(super) header: &'a str,
+    pub(super) claims: &'a str,
+    pub(super) signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// Longest accepted JWT. Those of GitHub and Kubernetes have about 2 kB, and an assertion with a chain of three
+    /// certificates is shorter, too.
+    const BYTES_MAX: usize = 16 * 1024;
+
+    /// Splits a JWT. Returns `None` if it is too long or lacks a part.
+    pub(super) fn of(jwt: &'a str) -> Option<Self> {
+        if jwt.len() > Self::BYTES_MAX {
+            return None;
+        }
+        let (message, signature) = jwt.rsplit_once('.')?;
+        let (header, claims) = message.split_once('.')?;
+        Some(Self { message, header, claims, signature })
+    }
+}
+
 /// An assertion that was parsed but not verified.
 #[derive(Debug)]
 pub struct PresentedAssertion<'a> {
@@ -107,9 +133,6 @@ pub struct PresentedAssertion<'a> {
 }
 
 impl<'a> PresentedAssertion<'a> {
-    /// Longest accepted assertion; one with a chain of three certificates is shorter.
-    const BYTES_MAX: usize = 16 * 1024;
-
     /// Parses `jwt`. Keys in the assertion itself (`jwk`, `jku`, `x5u`) are ignored.
     ///
     /// # Errors
@@ -119,11 +142,7 @@ impl<'a> PresentedAssertion<'a> {
     }
 
     fn read(jwt: &'a str) -> Option<Self> {
-        if jwt.len() > Self::BYTES_MAX {
-            return None;
-        }
-        let (message, signature) = jwt.rsplit_once('.')?;
-        let (header, claims) = message.split_once('.')?;
+        let Parts { message, header, claims, signature } = Parts::of(jwt)?;
         let header: Header = serde_json::from_slice(&decoded(header)?).ok()?;
         let known = matches!(header.alg, Algorithm::PS256 | Algorithm::RS256);
         if !known || header.crit.is_some() {

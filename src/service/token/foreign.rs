@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, crypto};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::assertion::AssertionClaims;
+use super::assertion::{AssertionClaims, Parts};
 use super::keys::SigningKey;
 use super::ring::Keys;
 
@@ -47,9 +47,6 @@ pub(crate) struct ForeignToken<'a> {
 }
 
 impl<'a> ForeignToken<'a> {
-    /// Longest accepted token. Those of GitHub and Kubernetes have about 2 kB.
-    const BYTES_MAX: usize = 16 * 1024;
-
     /// Parses a token in compact serialization.
     ///
     /// # Errors
@@ -59,11 +56,7 @@ impl<'a> ForeignToken<'a> {
     }
 
     fn read(jwt: &'a str) -> Option<Self> {
-        if jwt.len() > Self::BYTES_MAX {
-            return None;
-        }
-        let (message, signature) = jwt.rsplit_once('.')?;
-        let (header, claims) = message.split_once('.')?;
+        let Parts { message, header, claims, signature } = Parts::of(jwt)?;
         let header: Header = serde_json::from_slice(&decoded(header)?).ok()?;
         if header.alg.family() == AlgorithmFamily::Hmac || header.crit.is_some() {
             return None;

@@ -237,19 +237,10 @@ impl SeedBuilder {
         if !self.secrets.insert((vault.clone(), key)) {
             return Err(WorldError::Duplicate { what: "secret name", id: name });
         }
-        self.records.push(Record::SecretVersion(SecretVersion {
-            vault,
-            name,
-            version: uuid::Uuid::from_bytes(version).simple().to_string(),
-            content: SecretContent { value: StoredSecret(value), content_type: None },
-            tags: Tags::new(),
-            enabled: true,
-            not_before: None,
-            expires: None,
-            created: TENANT_CREATED,
-            updated: TENANT_CREATED,
-            ordinal: 0,
-        }));
+        let version = uuid::Uuid::from_bytes(version).simple().to_string();
+        let content = SecretContent { value: StoredSecret(value), content_type: None };
+        let secret = SecretVersion::plain(vault, name, version, content, TENANT_CREATED);
+        self.records.push(Record::SecretVersion(secret));
         Ok(())
     }
 

@@ -1,8 +1,9 @@
 //! Witnesses beside the generator: a sleeping thread that reads how long the threads of the
 //! generator and of a local target waited for a core, and how long a quota stopped them.
 //!
-//! The kernel books a wait when the thread gets its core. Where exactly it lies before that is not
-//! known, so the time from the former reading, less the wait, to the reading counts.
+//! The kernel counts a wait when the thread gets its core. A reading therefore shows the length of a wait, but not
+//! its beginning. The wait may have begun before the last reading, by at most its length. So a disturbance counts from
+//! that much before the last reading, up to the reading that shows it.
 
 pub(super) mod own_core;
 
@@ -28,7 +29,7 @@ use crate::harness::record::witness::{
 };
 use crate::harness::scenario::run_plan::Waiting;
 
-/// Knowledge of the witnesses, shared by the threads of a run.
+/// State of the witnesses, which the threads of a run share.
 #[derive(Debug)]
 pub(super) struct Witnesses {
     place: Place,
@@ -91,7 +92,7 @@ impl Witnesses {
         self.are_apart() && !self.shares_quota
     }
 
-    /// Returns true if each gap between two looks was made by something else than the target, whoever it was.
+    /// Returns true if the target cannot be the cause of any gap between two looks.
     ///
     /// The kernel receives the answers of a target on this machine where the target runs. Those of another machine
     /// may be received on a generator's core.

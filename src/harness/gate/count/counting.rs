@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::load::{Caller, LoadError, Requests};
 use super::profile::Profile;
-use super::server::{Kind, Server, StartError};
+use super::server::{Kind, Server, StartError, has_children};
 use super::trace::{Tally, tallies};
 use super::valgrind::{Callgrind, Tracer, ValgrindError};
 use crate::harness::class::Class;
@@ -85,6 +85,8 @@ pub(crate) struct Counts {
     pub(crate) functions: BTreeMap<Class, BTreeMap<String, FunctionCost>>,
     /// True if most functions have no name.
     pub(crate) nameless: bool,
+    /// True if the process has started others, whose work is not counted.
+    pub(crate) has_children: bool,
 }
 
 /// Numbers of requests of one class.
@@ -201,6 +203,7 @@ impl Counting<'_> {
             }
             counts.add(*class, lengths, &profiles)?;
         }
+        counts.has_children = has_children(pid);
         server.kill();
         Ok(counts)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::allowance::Allowances;
+use super::counting::Counts;
 use super::figures::{change, name};
 pub(crate) use super::judge::Sides;
 use super::judge::{grown, has, is_done_elsewhere, metrics, overall};
@@ -45,7 +46,8 @@ pub(crate) fn document(
     let metrics = metrics(sides, allowances);
     let verdict = overall(&metrics, [&failures.base, &failures.candidate]);
     let failures = named(failures);
-    let nameless = nameless(sides);
+    let nameless = sides_with(sides, |counts| counts.nameless);
+    let parents = sides_with(sides, |counts| counts.has_children);
     Count {
         schema: SCHEMA.to_owned(),
         started_at: identity.started_at.rfc3339(),
@@ -58,7 +60,7 @@ pub(crate) fn document(
         host: host(0.0),
         build: build(),
         grown: if nameless.is_empty() { grown(sides) } else { Vec::new() },
-        notes: notes(&nameless, &metrics),
+        notes: notes(&nameless, &parents, &metrics),
         metrics,
         failures,
     }
@@ -71,14 +73,14 @@ fn named(failures: &Failures) -> Vec<String> {
     [of("base", &failures.base), of("candidate", &failures.candidate)].concat()
 }
 
-/// Returns the sides whose functions have no names.
-fn nameless(sides: &Sides) -> Vec<&'static str> {
+/// Returns the sides of which a count has this property.
+fn sides_with(sides: &Sides, property: fn(&Counts) -> bool) -> Vec<&'static str> {
     let sides = [("base", &sides.base), ("candidate", &sides.candidate)];
-    let nameless = sides.into_iter().filter(|(_, counts)| counts.iter().any(|one| one.nameless));
-    nameless.map(|(side, _)| side).collect()
+    let with = sides.into_iter().filter(|(_, counts)| counts.iter().any(property));
+    with.map(|(side, _)| side).collect()
 }
 
-fn notes(nameless: &[&str], metrics: &[CountedMetric]) -> Vec<String> {
+fn notes(nameless: &[&str], parents: &[&str], metrics: &[CountedMetric]) -> Vec<String> {
     let sides = nameless.join(" and ");
     let stripped = (!nameless.is_empty()).then(|| {
         format!(
@@ -88,7 +90,13 @@ fn notes(nameless: &[&str], metrics: &[CountedMetric]) -> Vec<String> {
     let unseen = lacks_allocations(metrics).then(|| {
         "allocations were not counted: no request of the candidate made one that Valgrind sees, and it sees those of the C library only; a server with an allocator of its own has to use that one to be counted".to_owned()
     });
-    stripped.into_iter().chain(unseen).collect()
+    let forked = (!parents.is_empty()).then(|| {
+        format!(
+            "other processes that the {} started are not counted; let --command start one process that does all the work",
+            parents.join(" and ")
+        )
+    });
+    stripped.into_iter().chain(unseen).chain(forked).collect()
 }
 
 /// Returns true if the allocations were not counted.
@@ -154,7 +162,6 @@ fn grew(metric: &CountedMetric) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::counting::Counts;
     use super::*;
     use crate::harness::class::Class;
 
@@ -193,6 +200,15 @@ mod tests {
             let rows = text.lines().filter(|line| line.trim_end().ends_with("not counted"));
             assert_eq!(rows.count(), not_counted, "{text}");
         }
+    }
+
+    #[test]
+    fn a_note_names_the_sides_whose_children_are_not_counted() {
+        let of = |has_children| vec![Counts { has_children, ..Counts::default() }];
+        let sides = Sides { base: of(false), candidate: of(true) };
+        let parents = sides_with(&sides, |counts| counts.has_children);
+        let [note] = notes(&[], &parents, &[]).try_into().unwrap();
+        assert!(note.starts_with("other processes that the candidate started are not"), "{note}");
     }
 
     #[test]

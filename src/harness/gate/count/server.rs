@@ -147,6 +147,13 @@ impl Server {
     }
 }
 
+/// Returns true if a process has child processes (`/proc/PID/task/TID/children`, proc(5)).
+pub(crate) fn has_children(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let mut children = threads.map(|thread| std::fs::read(thread.path().join("children")));
+    children.any(|children| children.is_ok_and(|children| !children.is_empty()))
+}
+
 /// Server of a command line.
 #[derive(Debug)]
 pub(crate) struct Foreign {

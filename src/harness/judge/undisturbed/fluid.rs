@@ -1,9 +1,8 @@
-//! Time that a disturbance spoils, from what witnesses saw alone.
+//! Spoiled time, in which a disturbance may lengthen response times: by a fluid model of the target's queue.
 //!
-//! The target is a tank of work. While a core is gone, work is not done: the backlog grows by the
-//! length of the disturbance. Afterwards it drains with the capacity that the load leaves free. No
-//! latency and no number of outstanding requests is looked at, so a stall of the target itself is
-//! not excluded: nobody witnessed one.
+//! While something else has a core, the target's backlog grows by the length of the disturbance. Afterwards it drains
+//! with the capacity that the load leaves free. The model takes disturbances from witnesses only. It uses no latency
+//! and no number of outstanding requests, so that a stall of the target itself is never left out.
 
 use crate::harness::nanos::Nanos;
 use crate::harness::record::witness::{Disturbance, WitnessSet};
@@ -63,8 +62,8 @@ impl Span {
     }
 }
 
-/// Returns the spoiled time of disturbances that are sorted by their beginnings, in order and
-/// without overlaps: from each disturbance until its backlog has drained.
+/// Returns the spoiled time, in order and without overlaps: from each disturbance until its backlog has drained.
+/// The disturbances must be sorted by their beginnings.
 pub(super) fn spoiled(disturbances: &[Disturbance], utilisation: Utilisation) -> Vec<Span> {
     let free = utilisation.free();
     let mut spans: Vec<Span> = Vec::new();

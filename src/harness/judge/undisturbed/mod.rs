@@ -1,8 +1,8 @@
 //! The undisturbed view: latency over the time in which no witness saw something take a core.
 //!
-//! Whole stretches of time are left out, on the word of witnesses only. No request is left out for its
+//! Whole stretches of time are left out, and only witnesses decide which. No request is left out for its
 //! latency, and none because others were outstanding. The stretch of a disturbance ends when the
-//! backlog has drained by the fluid rule. It begins a *guard* before the disturbance, because
+//! backlog has drained by the model in `fluid`. It begins a *guard* before the disturbance, because
 //! requests of that time may have been under way. A percentile that is not above the guard is exact:
 //! each request that it counts as faster was answered before the disturbance.
 //!
@@ -29,7 +29,7 @@ use crate::harness::schedule::timeline::Timeline;
 /// Treatment of the answers of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sorting {
-    /// The answers are only passed on, because no witness speaks about them.
+    /// The answers are only passed on, because no witness watches the run.
     Never,
     /// The answers are sorted while the run goes on.
     Running,
@@ -92,7 +92,7 @@ impl IntervalSink for UndisturbedSink<'_> {
     fn interval(&mut self, set: &IntervalSet, rest: Rest<'_>) -> io::Result<()> {
         if let Some(window) = self.window {
             self.sorted.take(&set.trail);
-            // By the end of an interval, its witnesses have spoken about the one before.
+            // By the end of an interval, the notes of the witnesses about the one before are complete.
             let begins = window.start.saturating_add(INTERVAL.saturating_mul(set.index));
             self.sorted.judge_before(begins, window, rest);
         }

@@ -129,14 +129,17 @@ impl Folder {
         Self::create(self.path().join(NEXT_ATTEMPT))
     }
 
-    /// Replaces the files of this folder by those of another attempt. After an error each folder has its own files
-    /// again.
+    /// Replaces the files of this folder by those of another attempt. After an error this folder has its own files
+    /// again, and those of the other attempt are removed.
     ///
     /// # Errors
     /// Returns [`FolderError::Write`] when a file cannot be moved.
-    pub(crate) fn take_over(&self, other: &Self) -> Result<(), FolderError> {
+    pub(crate) fn take_over(&self, other: Self) -> Result<(), FolderError> {
         let aside = self.path().join(LAST_ATTEMPT);
-        let replaced = self.replace(&aside, other);
+        let replaced = self.replace(&aside, &other);
+        if replaced.is_err() {
+            other.discard();
+        }
         // This fails if a file could not be put back: it stays aside.
         let _ = remove_dir(&aside);
         replaced
@@ -208,8 +211,7 @@ mod tests {
         assert!(Folder::create(parent.path().join("a")).is_err());
         let next = folder.next_attempt().unwrap();
         next.logs().begin(window, UnixSeconds(1)).unwrap();
-        folder.take_over(&next).unwrap();
-        drop(next);
+        folder.take_over(next).unwrap();
         let log = fs::read_to_string(parent.path().join("a/response.hlog")).unwrap();
         assert!(
             log.contains("#[StartTime: 1.000") && !parent.path().join("a/next-attempt").exists()
@@ -255,13 +257,15 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let [last, next] = attempts(parent.path());
         let files = texts(next.path());
-        last.take_over(&next).unwrap();
-        assert_eq!((texts(last.path()), texts(next.path())), (files, Vec::new()));
-        assert!(!last.path().join(LAST_ATTEMPT).exists());
+        last.take_over(next).unwrap();
+        assert_eq!(texts(last.path()), files);
+        for folder in [NEXT_ATTEMPT, LAST_ATTEMPT] {
+            assert!(!last.path().join(folder).exists(), "{folder}");
+        }
     }
 
     #[test]
-    fn an_error_at_any_step_leaves_the_files_of_the_last_attempt() {
+    fn an_error_at_any_step_leaves_the_files_of_the_last_attempt_and_none_of_the_next() {
         // The folder for the files aside is a file; a file is in the way there; one is in the way here.
         let aside_is_a_file = |last: &Path| fs::write(last.join(LAST_ATTEMPT), "").unwrap();
         let blocked_aside = |last: &Path| {
@@ -273,10 +277,11 @@ mod tests {
             let parent = tempfile::tempdir().unwrap();
             let [last, next] = attempts(parent.path());
             block(last.path());
-            let before = [texts(last.path()), texts(next.path())];
-            let error = last.take_over(&next).unwrap_err();
+            let before = texts(last.path());
+            let error = last.take_over(next).unwrap_err();
             assert!(matches!(error, FolderError::Write { .. }), "step {step}: {error}");
-            assert_eq!([texts(last.path()), texts(next.path())], before, "step {step}");
+            assert_eq!(texts(last.path()), before, "step {step}");
+            assert!(!last.path().join(NEXT_ATTEMPT).exists(), "step {step}");
         }
     }
 }

@@ -153,21 +153,9 @@ fn summary(gate: &Gate) -> Table {
     }
 }
 
+/// Draws the change of each judged metric with its bounds and its limit.
 fn changes(gate: &Gate) -> Option<Figure> {
-    let judged = gate.metrics.iter().filter_map(|metric| Some((metric, metric.judged.as_ref()?)));
-    let estimates: Vec<Estimate> = judged
-        .map(|(metric, judged)| Estimate {
-            name: format!("{}: {}", metric.metric, judged.verdict.as_str()),
-            value: change(judged) * 100.0,
-            interval: judged.bounds.map(|end| end.map(|end| end * 100.0)),
-            limit: metric.limit * 100.0,
-            colour: match judged.verdict {
-                Verdict::Pass => 2,
-                Verdict::Fail => 5,
-                Verdict::Inconclusive | Verdict::Invalid => 0,
-            },
-        })
-        .collect();
+    let estimates: Vec<Estimate> = gate.metrics.iter().filter_map(estimate).collect();
     if estimates.is_empty() {
         return None;
     }
@@ -178,21 +166,7 @@ fn changes(gate: &Gate) -> Option<Figure> {
     let sentence =
         |e: &Estimate| format!("{}, {} % {}.", e.name, plain(e.value.abs()), way(e.value));
     let title = "Candidate against base".to_owned();
-    let rows = estimates.iter().map(|e| {
-        let text = |value: Option<f64>| value.map_or(String::new(), plain);
-        vec![
-            e.name.clone(),
-            text(Some(e.value)),
-            text(e.interval[0]),
-            text(e.interval[1]),
-            text(Some(e.limit)),
-        ]
-    });
-    let table = Table {
-        caption: "Change from base to candidate in per cent: above 0 is worse".to_owned(),
-        head: ["metric", "change (%)", "at least", "at most", "limit"].map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    };
+    let table = table(&estimates);
     let limit = Look { colour: 6, dash: Dash::Dots };
     let forest = Forest {
         id: "changes-chart".to_owned(),
@@ -212,6 +186,36 @@ fn changes(gate: &Gate) -> Option<Figure> {
         legend: vec![Key::new("limit", limit)],
         table,
     })
+}
+
+/// Returns the change of a metric in per cent, if it was judged.
+fn estimate(metric: &MetricResult) -> Option<Estimate> {
+    let judged = metric.judged.as_ref()?;
+    Some(Estimate {
+        name: format!("{}: {}", metric.metric, judged.verdict.as_str()),
+        value: change(judged) * 100.0,
+        interval: judged.bounds.map(|end| end.map(|end| end * 100.0)),
+        limit: metric.limit * 100.0,
+        colour: match judged.verdict {
+            Verdict::Pass => 2,
+            Verdict::Fail => 5,
+            Verdict::Inconclusive | Verdict::Invalid => 0,
+        },
+    })
+}
+
+fn table(estimates: &[Estimate]) -> Table {
+    let row = |estimate: &Estimate| -> Vec<String> {
+        let [low, high] = estimate.interval;
+        let values = [Some(estimate.value), low, high, Some(estimate.limit)];
+        let values = values.map(|value| value.map_or(String::new(), plain));
+        std::iter::once(estimate.name.clone()).chain(values).collect()
+    };
+    Table {
+        caption: "Change from base to candidate in per cent: above 0 is worse".to_owned(),
+        head: ["metric", "change (%)", "at least", "at most", "limit"].map(str::to_owned).to_vec(),
+        rows: estimates.iter().map(row).collect(),
+    }
 }
 
 fn about(gate: &Gate) -> Vec<Panel> {

@@ -85,6 +85,51 @@ enum Threads {
     },
 }
 
+impl Threads {
+    fn of_churn(
+        plan: &RunPlan,
+        arm: &HttpUrl,
+        clock: Monotonic,
+        per_second: u32,
+    ) -> std::io::Result<Self> {
+        let ledger = Arc::new(Ledger::new(clock));
+        let (batches, noted) = channel();
+        let gap = Nanos::SECOND / u64::from(per_second.max(1));
+        let pace = Pace { first: Nanos::ZERO, gap };
+        let churner = Churner::new(arm.clone(), plan.world, Arc::clone(&ledger), clock, plan.seed);
+        Ok(Self::Churn {
+            churner: Paced::start(pace, plan.cores.broker, clock, churner, Churner::change)?,
+            judge: judge(Arc::clone(&ledger), noted)?,
+            observer: Observer::new(Churner::vms(&plan.world), batches),
+            ledger,
+        })
+    }
+
+    fn of_rotation(
+        plan: &RunPlan,
+        sts: &HttpUrl,
+        admin: &Admin,
+        clock: Monotonic,
+        rotations: u32,
+    ) -> std::io::Result<Self> {
+        let core = plan.cores.broker;
+        let gap = plan.duration / u64::from(rotations.max(1));
+        let pace = Pace { first: gap / 2, gap };
+        let rotator = Rotator::new(admin.clone(), clock, rotations);
+        let polls = Pace { first: Nanos::ZERO, gap: POLL_EVERY };
+        let poller = Poller::new(Keys::url_of_tenant(sts, &plan.world), clock);
+        let poller = Paced::start(polls, core, clock, poller, Poller::poll)?;
+        // Before the load: the first token needs a key set that was read before it.
+        poller.begin();
+        let rotator = Paced::start(pace, core, clock, rotator, Rotator::rotate)?;
+        // Early enough that many tokens are requested with the new certificates.
+        let once = Pace { first: plan.duration / 3, gap: Nanos::ZERO };
+        let roller = Roller::new(admin.clone());
+        let roller = Paced::start(once, core, clock, roller, Roller::roll)?;
+        Ok(Self::Rotate { rotator, roller, poller })
+    }
+}
+
 impl RunningChanges {
     /// Starts the threads that the plan needs. The changes begin with [`RunningChanges::begin`].
     ///
@@ -96,43 +141,18 @@ impl RunningChanges {
         source: Option<Source>,
         clock: Monotonic,
     ) -> Result<Self, ChangesError> {
-        let core = plan.cores.broker;
         if let (Changes::Outage { from, length }, Some(source)) = (plan.changes, source) {
             let pace = Pace { first: from, gap: length };
             let outage = Outage::new(source, clock);
-            let outage = Paced::start(pace, core, clock, outage, Outage::act)?;
+            let outage = Paced::start(pace, plan.cores.broker, clock, outage, Outage::act)?;
             return Ok(Self(Threads::Outage(outage)));
         }
         let threads = match (plan.changes, endpoints) {
             (Changes::Churn { per_second }, Some(Endpoints { arm: Some(arm), .. })) => {
-                let ledger = Arc::new(Ledger::new(clock));
-                let (batches, noted) = channel();
-                let gap = Nanos::SECOND / u64::from(per_second.max(1));
-                let pace = Pace { first: Nanos::ZERO, gap };
-                let churner =
-                    Churner::new(arm.clone(), plan.world, Arc::clone(&ledger), clock, plan.seed);
-                Threads::Churn {
-                    churner: Paced::start(pace, core, clock, churner, Churner::change)?,
-                    judge: judge(Arc::clone(&ledger), noted)?,
-                    observer: Observer::new(Churner::vms(&plan.world), batches),
-                    ledger,
-                }
+                Threads::of_churn(plan, arm, clock, per_second)?
             }
             (Changes::Rotate { rotations }, Some(Endpoints { sts, admin: Some(admin), .. })) => {
-                let gap = plan.duration / u64::from(rotations.max(1));
-                let pace = Pace { first: gap / 2, gap };
-                let rotator = Rotator::new(admin.clone(), clock, rotations);
-                let polls = Pace { first: Nanos::ZERO, gap: POLL_EVERY };
-                let poller = Poller::new(Keys::url_of_tenant(sts, &plan.world), clock);
-                let poller = Paced::start(polls, core, clock, poller, Poller::poll)?;
-                // Before the load: the first token needs a key set that was read before it.
-                poller.begin();
-                let rotator = Paced::start(pace, core, clock, rotator, Rotator::rotate)?;
-                // Early enough that many tokens are requested with the new certificates.
-                let once = Pace { first: plan.duration / 3, gap: Nanos::ZERO };
-                let roller = Roller::new(admin.clone());
-                let roller = Paced::start(once, core, clock, roller, Roller::roll)?;
-                Threads::Rotate { rotator, roller, poller }
+                Threads::of_rotation(plan, sts, admin, clock, rotations)?
             }
             _ => Threads::Nothing,
         };

@@ -23,22 +23,10 @@ fn with(properties: &Value) -> Value {
 fn vault_with_secret(world: &World, name: &str, properties: &Value) -> String {
     let path = vault_id(name);
     assert_eq!(world.put(&path, &with(properties)).status, 201);
-    let secret = SecretVersion {
-        vault: path.parse().unwrap(),
-        name: "Password".to_owned(),
-        version: "0".repeat(32),
-        content: SecretContent {
-            value: serde_json::from_value(json!("eA==")).unwrap(),
-            content_type: None,
-        },
-        tags: Tags::new(),
-        enabled: true,
-        not_before: None,
-        expires: None,
-        created: NOW,
-        updated: NOW,
-        ordinal: 1,
-    };
+    let value = serde_json::from_value(json!("eA==")).unwrap();
+    let content = SecretContent { value, content_type: None };
+    let (vault, name) = (path.parse().unwrap(), "Password".to_owned());
+    let secret = SecretVersion::plain(vault, name, "0".repeat(32), content, NOW);
     let change = Change::Put(Record::SecretVersion(secret));
     let written = world.directory.write(world.clock.now(), |_, _| {
         Ok::<_, crate::service::directory::StoreError>((vec![change], ()))

@@ -74,6 +74,31 @@ pub struct ObjectVersion<C> {
     pub ordinal: u64,
 }
 
+impl<C> ObjectVersion<C> {
+    /// Returns an enabled version without tags and dates, the first of its second.
+    pub fn plain(
+        vault: ArmId,
+        name: String,
+        version: String,
+        content: C,
+        created: UnixSeconds,
+    ) -> Self {
+        Self {
+            vault,
+            name,
+            version,
+            content,
+            tags: Tags::new(),
+            enabled: true,
+            not_before: None,
+            expires: None,
+            created,
+            updated: created,
+            ordinal: 0,
+        }
+    }
+}
+
 /// One version of a secret.
 pub type SecretVersion = ObjectVersion<SecretContent>;
 

@@ -26,22 +26,13 @@ fn group(slot: u8, value: u8) -> Record {
 }
 
 fn secret(value: &[u8]) -> Record {
-    Record::SecretVersion(SecretVersion {
-        vault: format!("{GROUPS}/rg/providers/Microsoft.KeyVault/vaults/v").parse().unwrap(),
-        name: "password".to_owned(),
-        version: "0123456789abcdef0123456789abcdef".to_owned(),
-        content: SecretContent {
-            value: StoredSecret(Redacted::new(value.to_vec())),
-            content_type: None,
-        },
-        tags: Tags::new(),
-        enabled: true,
-        not_before: None,
-        expires: None,
-        created: crate::base::clock::UnixSeconds(1),
-        updated: crate::base::clock::UnixSeconds(2),
-        ordinal: 0,
-    })
+    let vault = format!("{GROUPS}/rg/providers/Microsoft.KeyVault/vaults/v").parse().unwrap();
+    let version = "0123456789abcdef0123456789abcdef".to_owned();
+    let value = StoredSecret(Redacted::new(value.to_vec()));
+    let content = SecretContent { value, content_type: None };
+    let created = crate::base::clock::UnixSeconds(1);
+    let name = "password".to_owned();
+    Record::SecretVersion(SecretVersion::plain(vault, name, version, content, created))
 }
 
 fn all(store: &RedbStore) -> Result<(Revision, Vec<Record>), StoreError> {
