@@ -126,9 +126,9 @@ play() {
     esac
     mapfile -t environment < <("$python" "$here/python/judge.py" "$vm" --env)
     local judge=("$python" "$here/python/judge.py" "$vm" "$program${where:+ $where}") errors=$run/$vm-$program.err
+    environment+=("FEDERATED_TOKEN_FILE=$run/$vm-$program.token" "ERRORS=$errors" "JUDGE=$(printf '%q ' "${judge[@]}")")
     # Each takes seconds; one that waits for minutes hangs. `exec` says where the token service is.
     # shellcheck disable=SC2016 # the shell below expands it
-    environment+=("FEDERATED_TOKEN_FILE=$run/$vm-$program.token" "ERRORS=$errors" "JUDGE=$(printf '%q ' "${judge[@]}")")
     "$@" env "${environment[@]}" bash -o pipefail -c '
         export STS_URL=${AZURE_AUTHORITY_HOST:-$STS_URL}
         timeout 120 "$@" 2>"$ERRORS" | eval "$JUDGE"' play "${command[@]}" |
