@@ -134,7 +134,7 @@ mod tests {
             let heads = [&first, &second, &other, &first];
             let last = judged_alike(heads[..3].iter().map(|head| head.as_bytes()));
             assert_eq!(last, 0, "{}", other.escape_debug());
-            judged_alike(heads.map(|head| head.as_bytes()));
+            judged_alike(heads.map(String::as_bytes));
         }
     }
 
