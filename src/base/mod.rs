@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows of tokens, brokers or load.
 
+pub(crate) mod alarm;
 pub(crate) mod assertion;
 pub(crate) mod client;
 pub mod clock;

@@ -57,7 +57,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         "http",
         "tls assertion",
         "x509 files synthetic",
-        "clock ids network printable process secret sync toml_file",
+        "alarm clock ids network printable process secret sync toml_file",
     ]),
 ];
 

@@ -91,7 +91,10 @@ async fn fixture(transport: fn(Arc<ServerTls>) -> Transport) -> Fixture {
         per_caller: 100,
         unsent_bytes: 1_000_000,
     });
-    let task = tokio::spawn(serve(listener, transport(server), surface, limiter, shutdown));
+    let transport = transport(server);
+    let task = tokio::spawn(async move {
+        serve(listener, transport, surface, limiter, shutdown).await.unwrap();
+    });
     let tls = client_config(authority.certificate_pem().as_bytes()).unwrap();
     Fixture { addr, client: Client::new(Some(tls), limits()), stop, task }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 
 use super::connection::{Connection, Connections, Handshake, Transport};
 use super::limits::{Admitted, ConnectionLimiter, Full, Tally, UnsentBudget};
 use super::refusals;
 use super::surface::{Peer, Scheme, Shutdown, Surface, stopped};
+use crate::base::alarm::Alarm;
 
 /// Pause of accepting after the process has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -24,30 +24,42 @@ const TICK: Duration = Duration::from_secs(1);
 /// Number of ticks between two sweeps.
 const SWEEP_TICKS: u32 = 5;
 
+/// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
+/// full mint queue, is about as long.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// Accepts connections that speak `transport` and serves `surface` on them until `shutdown`. Then answers the
-/// requests that have already arrived, and returns. `limiter` limits the number of connections.
+/// requests that have already arrived, and returns. `limiter` limits the number of connections. Only TLS needs the
+/// timers of tokio.
 ///
 /// The caller gives each thread its own `shutdown`: every connection reads it whenever it wakes, and reading
 /// takes a lock.
+///
+/// # Errors
+/// Returns the system's error when the process has no file descriptor left for timers.
 pub async fn serve<S: Surface>(
     listener: TcpListener,
     transport: Transport,
     surface: Arc<S>,
     limiter: Arc<ConnectionLimiter>,
     mut shutdown: Shutdown,
-) {
-    let mut acceptor = Acceptor::new(transport, surface, limiter, shutdown.clone());
-    let mut tick = tokio::time::interval(TICK);
+) -> std::io::Result<()> {
+    let mut acceptor = Acceptor::new(transport, surface, limiter, shutdown.clone())?;
+    let tick = Alarm::every(TICK)?;
     for ticks in 0_u32.. {
         loop {
             tokio::select! {
                 accepted = listener.accept() => acceptor.open(accepted).await,
-                _ = tick.tick() => break,
-                () = stopped(&mut shutdown) => return acceptor.close(listener).await,
+                () = tick.due() => break,
+                () = stopped(&mut shutdown) => {
+                    acceptor.close(listener).await;
+                    return Ok(());
+                }
             }
         }
         acceptor.tick(ticks);
     }
+    Ok(())
 }
 
 /// Serves one connection over any stream, as [`serve`] serves those that it accepts without TLS. Returns at once
@@ -76,6 +88,8 @@ struct Acceptor<S> {
     unsent: UnsentBudget,
     connections: Connections,
     shutdown: Shutdown,
+    /// Timer of pauses, made while there are file descriptors.
+    pause: Alarm,
 }
 
 impl<S: Surface> Acceptor<S> {
@@ -84,11 +98,12 @@ impl<S: Surface> Acceptor<S> {
         surface: Arc<S>,
         limiter: Arc<ConnectionLimiter>,
         shutdown: Shutdown,
-    ) -> Self {
+    ) -> std::io::Result<Self> {
         let tally = limiter.tally(surface.name());
         let unsent = UnsentBudget::new(limiter.limits().unsent_bytes);
         let connections = Connections::default();
-        Self { transport, surface, limiter, tally, unsent, connections, shutdown }
+        let pause = Alarm::new()?;
+        Ok(Self { transport, surface, limiter, tally, unsent, connections, shutdown, pause })
     }
 
     /// Runs the tasks that are due once a second.
@@ -117,7 +132,7 @@ impl<S: Surface> Acceptor<S> {
                     self.limiter.shed_one();
                 }
                 self.warn(&format_args!("cannot accept a connection: {error}"), None);
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                self.pause.sleep(ACCEPT_PAUSE).await;
             }
         }
         self.connections.reap();
@@ -129,7 +144,7 @@ impl<S: Surface> Acceptor<S> {
             if !self.limiter.is_crowded() {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            self.pause.sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -167,11 +182,26 @@ impl<S: Surface> Acceptor<S> {
     /// Serves the connections in the backlog, and returns when the last connection has ended.
     async fn close(mut self, listener: TcpListener) {
         // Closing the socket would reset the connections in its backlog, together with their requests.
-        while let Ok(Ok((stream, addr))) = timeout(Duration::ZERO, listener.accept()).await {
+        while let Some((stream, addr)) = self.accept_waiting(&listener).await {
             self.start(stream, addr);
         }
         drop(listener);
-        self.connections.finish().await;
+        let Self { connections, pause, .. } = self;
+        tokio::select! {
+            () = connections.finish() => {}
+            () = pause.sleep(GRACE) => {
+                tracing::warn!("requests were still in flight when the time to finish them was over");
+            }
+        }
+    }
+
+    /// Accepts a connection that waits already.
+    async fn accept_waiting(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+        tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted.ok(),
+            () = self.pause.sleep(Duration::ZERO) => None,
+        }
     }
 
     /// Writes a log line about a peer, unless there were too many lines.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::sync::watch;
+use tokio::task::coop::unconstrained;
 
 use super::message::{Payload, PlainRequest};
 
@@ -39,15 +40,10 @@ pub trait Surface: Send + Sync + 'static {
     fn answer_plain(
         &self,
         _caller: &Self::Caller,
-        _request: &PlainRequest<'_, '_>,
+        _request: &PlainRequest<'_>,
         _answer: &mut Vec<u8>,
     ) -> PlainAnswer {
         PlainAnswer::Left
-    }
-
-    /// Returns true if [`Self::answer_plain`] may answer the next request like the one that got `response`.
-    fn is_plain_answer(&self, _response: &Response<Payload>) -> bool {
-        false
     }
 }
 
@@ -105,7 +101,8 @@ pub struct Peer {
 /// Signal that tells connections to finish their current request and close.
 pub type Shutdown = watch::Receiver<bool>;
 
-/// Resolves when the process should end, or when the sender of the signal is dropped.
+/// Resolves when the process should end, or when the sender of the signal is dropped. A connection that has used up
+/// its share of the thread sees the signal, too.
 pub(super) async fn stopped(shutdown: &mut Shutdown) {
-    let _ = shutdown.wait_for(|stop| *stop).await;
+    let _ = unconstrained(shutdown.wait_for(|stop| *stop)).await;
 }

@@ -171,17 +171,17 @@ impl Broker {
         for _ in 0..CHANGES_MAX {
             let holding = selected.holding;
             let resource = self.resource(&selected, request.resource)?;
-            let is_lasting = resource.is_lasting();
+            let (is_lasting, key) = (resource.is_lasting(), selected.key(&resource));
             let given = self.give(selected, resource, request.freshness, now).await;
-            if is_lasting && let Ok(Answer { via: Via::Hit, .. }) = given {
-                return given;
+            if is_lasting && let Ok(answer @ Answer { via: Via::Hit, .. }) = given {
+                return Ok(self.counted(key, answer));
             }
             // While the caller waited, its VM may have lost the identity or got another one, and the clock
             // may have been set.
             now = clock.now();
             selected = self.select(caller, request.selector, now)?;
             if selected.confirms(holding, given.as_ref().ok(), now) {
-                return given.map(|answer| Answer { at: now, ..answer });
+                return given.map(|answer| self.counted(key, Answer { at: now, ..answer }));
             }
         }
         Err(TokenError::Busy)
@@ -199,13 +199,22 @@ impl Broker {
         let selected = self.select(caller, request.selector, now).ok()?;
         let resource = self.resource(&selected, request.resource).ok()?;
         let answer = self.cached(&selected, &resource, request.freshness, now).ok().flatten()?;
+        let key = selected.key(&resource);
         if resource.is_lasting() {
-            return Some(answer);
+            return Some(self.counted(key, answer));
         }
         let now = clock.now();
         let again = self.select(caller, request.selector, now).ok()?;
         let is_right = again.confirms(selected.holding, Some(&answer), now);
-        is_right.then_some(Answer { at: now, ..answer })
+        is_right.then(|| self.counted(key, Answer { at: now, ..answer }))
+    }
+
+    /// Counts an answer from the cache, once it is certain.
+    fn counted(&self, key: Key, answer: Answer) -> Answer {
+        if answer.via == Via::Hit {
+            self.cache.count_hit(key);
+        }
+        answer
     }
 
     /// Returns the requested resource, in the tenant of the VM.
@@ -254,8 +263,7 @@ impl Broker {
         if freshness != Freshness::Held {
             return Ok(None);
         }
-        let key = Key::new(selected.holding.0, resource.number());
-        let Some(hit) = self.cache.get(key, now) else { return Ok(None) };
+        let Some(hit) = self.cache.find(selected.key(resource), now) else { return Ok(None) };
         if let Some(refresh) = hit.refresh {
             let wanted = selected.clone().wants(resource.clone())?;
             self.lanes.renew(Job { wanted, purpose: Purpose::Renewal(refresh) });
@@ -324,6 +332,11 @@ struct Selected {
 }
 
 impl Selected {
+    /// Returns the cache key of the token.
+    fn key(&self, resource: &Resource) -> Key {
+        Key::new(self.holding.0, resource.number())
+    }
+
     fn held(&self) -> Result<&Held, TokenError> {
         self.vm.holding(self.holding).ok_or(TokenError::Select(SelectError::NotFound))
     }

@@ -85,14 +85,26 @@ impl<V, E: Clone + From<Abandoned>> Cache<V, E> {
         &self.shards[((holding ^ resource).wrapping_mul(GOLDEN) >> 58) as usize]
     }
 
-    /// Looks up the value under `key` that is usable at `now`.
+    /// Looks up the value under `key` that is usable at `now`, and counts a hit.
     #[inline]
     pub fn get(&self, key: Key, now: UnixSeconds) -> Option<Hit<V>> {
-        let shard = self.shard(key);
-        let entry = shard.get(key, now)?;
-        shard.hits.fetch_add(1, Ordering::Relaxed);
+        let hit = self.find(key, now)?;
+        self.count_hit(key);
+        Some(hit)
+    }
+
+    /// Looks up the value under `key` that is usable at `now`. The caller counts a hit if it hands the value out.
+    #[inline]
+    pub fn find(&self, key: Key, now: UnixSeconds) -> Option<Hit<V>> {
+        let entry = self.shard(key).get(key, now)?;
         let refresh = entry.claim_refresh(now);
         Some(Hit { entry, refresh })
+    }
+
+    /// Counts a value under `key` that was handed out.
+    #[inline]
+    pub fn count_hit(&self, key: Key) {
+        self.shard(key).hits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Joins the flight of a key that was missed, or starts one.

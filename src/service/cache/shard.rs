@@ -21,7 +21,7 @@ pub struct CacheStats {
     pub evictions: u64,
     /// Flights under way.
     pub flights: u64,
-    /// Lookups that found a value.
+    /// Values that a lookup found and that were handed out.
     pub hits: u64,
 }
 

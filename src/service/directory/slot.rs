@@ -32,6 +32,14 @@ struct Views {
     later: VecDeque<(ChangeTime, Option<Arc<Vm>>)>,
 }
 
+impl Views {
+    /// Returns the state at `now`.
+    fn at(&self, now: UnixSeconds) -> Option<&Arc<Vm>> {
+        let due = self.later.iter().rfind(|(when, _)| !when.is_pending(now));
+        due.map_or(&self.now, |(_, vm)| vm).as_ref()
+    }
+}
+
 impl VmSlot {
     /// Creates the slot of the VM with this id. The VM does not exist until [`Self::publish`].
     pub(super) fn new(vm_id: VmId) -> Self {
@@ -47,9 +55,9 @@ impl VmSlot {
     #[inline]
     pub fn with<T>(&self, now: UnixSeconds, with: impl Fn(&Arc<Vm>) -> T) -> Option<T> {
         let views = self.views.read();
-        let due = views.later.iter().rfind(|(when, _)| !when.is_pending(now));
-        let vm = due.map_or(&views.now, |(_, vm)| vm);
-        vm.as_ref().map(with)
+        // Usually no change is pending.
+        let vm = if views.later.is_empty() { views.now.as_ref() } else { views.at(now) };
+        vm.map(with)
     }
 
     /// Makes `vm` the state of the slot once the change is effective, or at once if it already is.

@@ -68,7 +68,7 @@ pub(super) fn admit(request: &Request<Incoming>, hosts: &HostRules) -> Result<()
 
 /// Admits a plain request whose host is `host`, if the service accepts it.
 pub(super) fn admit_plain(
-    request: &PlainRequest<'_, '_>,
+    request: &PlainRequest<'_>,
     host: Option<Host<'_>>,
 ) -> Result<(), ImdsError> {
     let forwarded_for = request.values(FORWARDED_FOR_TEXT).next();

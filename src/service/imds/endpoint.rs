@@ -12,7 +12,7 @@ use super::direct::Memory;
 use super::error::ImdsError;
 use super::gateway::GatewayNotice;
 use super::query::Query;
-use super::reply::{has_token, mark};
+use super::reply::mark;
 use super::route::Route;
 use super::versions;
 use crate::base::clock::Clock;
@@ -149,14 +149,10 @@ impl Surface for Imds {
     fn answer_plain(
         &self,
         caller: &Caller,
-        request: &PlainRequest<'_, '_>,
+        request: &PlainRequest<'_>,
         answer: &mut Vec<u8>,
     ) -> PlainAnswer {
         let Some(memory) = &self.memory else { return PlainAnswer::Left };
         self.answer_hit(&mut memory.lock(), caller, request, answer)
-    }
-
-    fn is_plain_answer(&self, response: &Response<Payload>) -> bool {
-        has_token(response)
     }
 }

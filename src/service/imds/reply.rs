@@ -25,11 +25,6 @@ pub(super) fn token_reply(via: Via, body: impl Into<Payload>) -> Response<Payloa
     response
 }
 
-/// Returns true if the response carries a token.
-pub(super) fn has_token(response: &Response<Payload>) -> bool {
-    response.headers().contains_key(CACHE)
-}
-
 /// Adds the headers of all answers of the identity endpoint.
 pub(super) fn mark(headers: &mut HeaderMap, request_id: Uuid) {
     headers.insert(SERVER, SERVER_NAME);

@@ -12,7 +12,7 @@ const ADMIN_CONNECTIONS: usize = 32;
 /// File descriptors of the store, the log, `/proc` and the system libraries.
 const OWN_DESCRIPTORS: usize = 48;
 
-/// File descriptors of a worker: its listener and its runtime.
+/// File descriptors of a worker: its listener, its runtime and its two timers.
 const WORKER_DESCRIPTORS: usize = 8;
 
 /// Upper bound of the default for connections: about 5 GB of buffers.

@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -12,10 +11,6 @@ use super::bound::Priority;
 use crate::base::http;
 use crate::base::http::{ConnectionLimiter, Shutdown, Surface, Transport};
 use crate::base::process::lower_priority;
-
-/// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
-/// full mint queue, is about as long.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Settings of a thread.
 pub(super) struct Worker<'a> {
@@ -44,7 +39,12 @@ impl Worker<'_> {
         };
         // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().on_thread_start(settle).build()?;
+        runtime.enable_io().on_thread_start(settle);
+        // Timers cost each request instructions, and only handshakes have any.
+        if !matches!(transport, Transport::Plain) {
+            runtime.enable_time();
+        }
+        let runtime = runtime.build()?;
         let surface = Arc::new(surface);
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread.spawn(move || {
@@ -63,21 +63,23 @@ fn run<S: Surface>(
     mut stop: Shutdown,
 ) {
     let (tell, shutdown) = watch::channel(false);
-    let stopped = async move {
+    let tells = async move {
         let _ = stop.wait_for(|stop| *stop).await;
         tell.send_replace(true);
-        tokio::time::sleep(GRACE).await;
+        std::future::pending::<()>().await;
+    };
+    let served = async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        http::serve(listener, transport, surface, limiter, shutdown).await
     };
     runtime.block_on(async move {
-        let listener = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(%error, "a socket cannot be served"),
-        };
         tokio::select! {
-            () = http::serve(listener, transport, surface, limiter, shutdown) => {}
-            () = stopped => {
-                tracing::warn!("requests were still in flight when the time to finish them was over");
+            served = served => {
+                if let Err(error) = served {
+                    tracing::error!(%error, "a socket cannot be served");
+                }
             }
+            () = tells => {}
         }
     });
 }

@@ -7,21 +7,35 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::plain::{HEADERS_MAX, Judged, judge};
+use super::last_head::LastHead;
+use super::plain::Judged;
+use super::received::RECEIVED_BYTES;
 use super::requests::{Connection, Exchange, first_byte};
-use super::stream::{MonitoredStream, RECEIVED_BYTES};
+use super::stream::{Loan, MonitoredStream};
+use crate::base::http::message::PlainRequest;
 use crate::base::http::surface::{PlainAnswer, Shutdown, Surface, stopped};
 
 /// Initial size of the buffer for an answer: a head of 350 bytes and a token of 2 kB.
 const ANSWER_BYTES: usize = 3 * 1024;
+
+/// Memory that a connection keeps from request to request, also during a turn of hyper.
+struct Buffers {
+    last: LastHead,
+    answer: Vec<u8>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self { last: LastHead::default(), answer: Vec::with_capacity(ANSWER_BYTES) }
+    }
+}
 
 /// Result of looking at the bytes that have arrived.
 enum Step {
@@ -30,13 +44,13 @@ enum Step {
     /// More bytes are needed.
     Incomplete,
     /// hyper must look at the bytes.
-    Lend,
+    Lend(Loan),
 }
 
 /// Event that a connection without a complete request waits for.
 enum Event {
-    /// This many bytes have arrived.
-    Bytes(usize),
+    /// Bytes have arrived.
+    Bytes,
     /// The peer has closed the connection.
     End,
     /// The process ends.
@@ -46,7 +60,7 @@ enum Event {
 /// End of the loop.
 enum Next {
     Close,
-    Hyper,
+    Hyper(Loan),
 }
 
 impl Connection<TcpStream> {
@@ -75,10 +89,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     async fn serve_direct<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
         // The stream is dropped first: its slot is free once its file descriptor is.
         let (exchange, mut stream) = self.begin(surface);
+        let mut buffers = Buffers::default();
         loop {
-            match answer_plain_requests(&mut stream, &exchange, &mut shutdown).await {
-                Ok(Next::Hyper) => {}
-                Ok(Next::Close) => return close(&mut stream).await,
+            let next =
+                answer_plain_requests(&mut stream, &exchange, &mut buffers, &mut shutdown).await;
+            match next {
+                Ok(Next::Hyper(loan)) => stream.lend(loan),
+                Ok(Next::Close) => return stream.close().await,
                 Err(error) => {
                     let peer = exchange.peer.addr;
                     return tracing::debug!(%peer, %error, "a connection ended early");
@@ -88,152 +105,152 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             let served = Box::pin(exchange.serve_with_hyper(stream, &mut shutdown)).await;
             let Some(returned) = served else { return };
             stream = returned;
+            stream.take_back();
         }
     }
 }
 
-/// Answers requests until the connection ends, or until hyper must look at the bytes that have arrived. In the
-/// second case the stream is prepared for hyper.
+/// Answers requests until the connection ends, or until hyper must look at the bytes that have arrived.
 async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut MonitoredStream<I>,
     exchange: &Exchange<S>,
+    buffers: &mut Buffers,
     shutdown: &mut Shutdown,
 ) -> io::Result<Next> {
-    let mut stop = std::pin::pin!(stopped(shutdown));
-    let mut received = Received::new(&stream.take_back());
-    let mut answer = Vec::with_capacity(ANSWER_BYTES);
+    let state = shutdown.clone();
+    let signal = std::pin::pin!(stopped(shutdown));
+    let mut stop = Stop::new(state, signal);
     loop {
-        match exchange.look_at(received.unread(), &mut answer) {
+        match exchange.look_at(stream.unread(), buffers) {
             Step::Answered(len) => {
-                received.consume(len);
-                let _charge = exchange.budget.charge_bytes(answer.len());
-                send(stream, &mut answer).await?;
+                stream.consume(len);
+                let _charge = exchange.budget.charge_bytes(buffers.answer.len());
+                send(stream, &mut buffers.answer, &mut stop).await?;
                 continue;
             }
-            Step::Lend => {
-                stream.lend(received.unread());
-                return Ok(Next::Hyper);
-            }
+            Step::Lend(loan) => return Ok(Next::Hyper(loan)),
             Step::Incomplete => {}
         }
-        match receive(stream, received.free(), stop.as_mut()).await? {
-            Event::Bytes(count) => received.add(count),
+        match receive(stream, &mut stop).await? {
+            Event::Bytes => {}
             Event::End => return Ok(Next::Close),
-            Event::Stop if received.unread().is_empty() => return Ok(Next::Close),
             Event::Stop => {
-                stream.lend(received.unread());
-                return Ok(Next::Hyper);
+                // The first request may be finished, and hyper waits for it.
+                let is_first = !exchange.slot.activity.has_answered();
+                let is_begun = !stream.unread().is_empty();
+                let is_finished = is_first && is_begun;
+                return Ok(if is_finished { Next::Hyper(Loan::Turn) } else { Next::Close });
             }
         }
+    }
+}
+
+/// The signal that the process ends, for a task that waits for bytes again and again.
+struct Stop<'a, F> {
+    /// State of the signal, to be looked at.
+    state: Shutdown,
+    signal: Pin<&'a mut F>,
+    /// The task that the signal wakes.
+    task: Option<Waker>,
+    is_seen: bool,
+}
+
+impl<'a, F: Future<Output = ()>> Stop<'a, F> {
+    fn new(state: Shutdown, signal: Pin<&'a mut F>) -> Self {
+        Self { state, signal, task: None, is_seen: false }
+    }
+
+    /// Polls the signal, unless it wakes this task already and has not changed.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let is_awaited = self.task.as_ref().is_some_and(|task| task.will_wake(context.waker()));
+        if !is_awaited || !matches!(self.state.has_changed(), Ok(false)) {
+            self.task = Some(context.waker().clone());
+            self.is_seen = self.is_seen || self.signal.as_mut().poll(context).is_ready();
+        }
+        if self.is_seen { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
 impl<S: Surface> Exchange<S> {
     /// Answers the request at the start of `received`, if it is complete and plain.
-    fn look_at(&self, received: &[u8], answer: &mut Vec<u8>) -> Step {
+    fn look_at(&self, received: &[u8], buffers: &mut Buffers) -> Step {
+        if received.is_empty() {
+            return Step::Incomplete;
+        }
         // More bytes may have arrived during a turn of hyper.
         let first = received.get(..RECEIVED_BYTES).unwrap_or(received);
-        let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
-        let request = match judge(first, &mut headers) {
-            Judged::Plain(request) => request,
+        let Buffers { last, answer } = buffers;
+        match last.judge(first) {
+            Judged::Plain => {}
             Judged::Incomplete if first.len() < RECEIVED_BYTES => return Step::Incomplete,
-            Judged::Incomplete | Judged::Other => return Step::Lend,
-        };
-        if !self.budget.has_room() {
-            return Step::Lend;
+            Judged::Incomplete | Judged::Other => return Step::Lend(Loan::Turn),
+            Judged::Odd => return Step::Lend(Loan::ForGood),
         }
+        if !self.budget.has_room() {
+            return Step::Lend(Loan::Turn);
+        }
+        let request = PlainRequest::new(first, last.layout());
         match self.surface.answer_plain(&self.caller, &request, answer) {
             PlainAnswer::Appended => {
                 // There is no moment between the beginning of the request and its answer.
                 self.slot.activity.finish();
-                Step::Answered(request.len)
+                Step::Answered(last.layout().len)
             }
-            PlainAnswer::Left => Step::Lend,
+            PlainAnswer::Left => Step::Lend(Loan::Turn),
         }
-    }
-}
-
-/// Bytes that have arrived and were not answered yet.
-struct Received {
-    bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
-
-impl Received {
-    /// Creates a buffer that contains the bytes that have arrived before.
-    fn new(arrived: &[u8]) -> Self {
-        let mut bytes = arrived.to_vec();
-        bytes.resize(arrived.len().max(RECEIVED_BYTES), 0);
-        Self { bytes: bytes.into_boxed_slice(), start: 0, end: arrived.len() }
-    }
-
-    fn unread(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.start += count;
-        if self.start >= self.end {
-            (self.start, self.end) = (0, 0);
-        }
-    }
-
-    /// Returns the free part of the buffer, which is not empty unless the unread bytes fill it.
-    fn free(&mut self) -> &mut [u8] {
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        self.bytes.get_mut(self.end..).unwrap_or_default()
-    }
-
-    fn add(&mut self, count: usize) {
-        self.end += count;
     }
 }
 
 /// Waits for bytes, for the end of the stream or for the end of the process.
 async fn receive<I: AsyncRead + Unpin>(
     stream: &mut MonitoredStream<I>,
-    free: &mut [u8],
-    mut stop: Pin<&mut impl Future<Output = ()>>,
+    stop: &mut Stop<'_, impl Future<Output = ()>>,
 ) -> io::Result<Event> {
     poll_fn(|context| {
-        let mut buffer = ReadBuf::new(free);
-        match stream.poll_receive(context, &mut buffer) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(match buffer.filled().len() {
-                0 => Event::End,
-                count => Event::Bytes(count),
-            })),
+        if stop.is_seen {
+            return Poll::Ready(Ok(Event::Stop));
+        }
+        match stream.poll_receive(context) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Ok(Event::End)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Event::Bytes)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => stop.as_mut().poll(context).map(|()| Ok(Event::Stop)),
+            Poll::Pending => stop.poll(context).map(|()| Ok(Event::Stop)),
         }
     })
     .await
 }
 
-/// Writes the whole answer, and clears it.
+/// Writes the whole answer, and clears it. While it waits, it also looks for the end of the process: a client that
+/// sends without pause may let [`receive`] never wait.
 async fn send<I: AsyncWrite + Unpin>(
     stream: &mut MonitoredStream<I>,
     answer: &mut Vec<u8>,
+    stop: &mut Stop<'_, impl Future<Output = ()>>,
 ) -> io::Result<()> {
     let mut sent = 0;
     poll_fn(|context| {
-        while let Some(left @ [_, ..]) = answer.get(sent..) {
-            match ready!(Pin::new(&mut *stream).poll_write(context, left))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => sent += count,
-            }
+        let polled = poll_send(stream, answer, &mut sent, context);
+        if polled.is_pending() {
+            let _seen = stop.poll(context);
         }
-        Pin::new(&mut *stream).poll_flush(context)
+        polled
     })
     .await?;
     answer.clear();
     Ok(())
 }
 
-/// Ends the sending side. The peer may have closed the connection before.
-async fn close<I: AsyncWrite + Unpin>(stream: &mut MonitoredStream<I>) {
-    let _ = poll_fn(|context| Pin::new(&mut *stream).poll_shutdown(context)).await;
+fn poll_send<I: AsyncWrite + Unpin>(
+    stream: &mut MonitoredStream<I>,
+    answer: &[u8],
+    sent: &mut usize,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while let Some(left @ [_, ..]) = answer.get(*sent..) {
+        match ready!(Pin::new(&mut *stream).poll_write(context, left))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => *sent += count,
+        }
+    }
+    Pin::new(&mut *stream).poll_flush(context)
 }

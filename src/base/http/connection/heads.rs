@@ -97,10 +97,10 @@ impl HeadFilter {
 /// search for each line.
 pub(crate) fn has_bare_line_feed(head: &[u8]) -> bool {
     let after = head.get(1..).unwrap_or_default();
-    let is_bare = |(before, byte): (&u8, &u8)| *byte == b'\n' && *before != b'\r';
-    // A sum without a branch: `any` would stop the vector instructions.
-    let bare: usize = head.iter().zip(after).map(|pair| usize::from(is_bare(pair))).sum();
-    bare > 0 || head.first() == Some(&b'\n')
+    let is_bare = |(before, byte): (&u8, &u8)| u8::from(*byte == b'\n' && *before != b'\r');
+    // Without a branch, and in bytes: `any` would stop the vector instructions, and a sum needs wider numbers.
+    let bare = head.iter().zip(after).map(is_bare).fold(0, |any, is_bare| any | is_bare);
+    bare != 0 || head.first() == Some(&b'\n')
 }
 
 #[cfg(test)]

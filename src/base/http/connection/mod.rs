@@ -2,7 +2,9 @@
 
 mod direct;
 mod heads;
+mod last_head;
 mod plain;
+mod received;
 mod requests;
 mod set;
 mod stream;

@@ -6,60 +6,68 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Status};
-use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
-};
-use hyper::{Method, Version};
 
 use super::heads::has_bare_line_feed;
-use crate::base::http::message::{PLAIN_TARGET_BYTES_MAX, PlainRequest};
+use crate::base::http::message::{HeaderSpan, Layout, PLAIN_TARGET_BYTES_MAX, Span};
 
 /// Most headers of a plain request. SDKs send fewer than 15.
-pub(super) const HEADERS_MAX: usize = 32;
+const HEADERS_MAX: usize = 32;
 
 /// Start of every plain request.
 const START: &[u8] = b"GET /";
 
-/// Headers that a plain request does not have.
-static FRAMING: [HeaderName; 4] = [CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE];
-
 /// Result of reading a head.
-#[derive(Debug)]
-pub(super) enum Judged<'h, 'b> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
     /// A plain request.
-    Plain(PlainRequest<'h, 'b>),
+    Plain,
     /// The beginning of what may be a plain request.
     Incomplete,
+    /// A whole head that is not plain. Clients that send one send more of them.
+    Odd,
     /// Anything else, which hyper judges.
     Other,
 }
 
-/// Reads the head at the start of `bytes`.
-pub(super) fn judge<'h, 'b>(
-    bytes: &'b [u8],
-    headers: &'h mut [MaybeUninit<Header<'b>>],
-) -> Judged<'h, 'b> {
+/// Reads the head at the start of `bytes`, and writes its layout if it is plain.
+pub(super) fn judge(bytes: &[u8], layout: &mut Layout) -> Judged {
     if !bytes.starts_with(START) {
         return if START.starts_with(bytes) { Judged::Incomplete } else { Judged::Other };
     }
+    let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
     let mut request = Request::new(&mut []);
-    let len = match request.parse_with_uninit_headers(bytes, headers) {
+    let len = match request.parse_with_uninit_headers(bytes, &mut headers) {
         Ok(Status::Complete(len)) => len,
         Ok(Status::Partial) if !has_bare_line_feed(bytes) => return Judged::Incomplete,
         Ok(Status::Partial) | Err(_) => return Judged::Other,
     };
+    let head = bytes.get(..len).unwrap_or_default();
+    if !has_bare_line_feed(head) && write_layout(&request, head, layout).is_some() {
+        Judged::Plain
+    } else {
+        Judged::Odd
+    }
+}
+
+/// Writes the layout of a head. Returns `None` if the request is not plain.
+fn write_layout(request: &Request<'_, '_>, head: &[u8], layout: &mut Layout) -> Option<()> {
     let Request { method: Some("GET"), path: Some(target), version: Some(1), headers } = request
     else {
-        return Judged::Other;
+        return None;
     };
-    let headers: &'h [Header<'b>] = headers;
-    let has_whole_lines = bytes.get(..len).is_some_and(|head| !has_bare_line_feed(head));
-    match sole_host(headers) {
-        Some(host) if has_whole_lines && target.len() <= PLAIN_TARGET_BYTES_MAX => {
-            Judged::Plain(PlainRequest { target, host, headers, len })
-        }
-        _ => Judged::Other,
+    if target.len() > PLAIN_TARGET_BYTES_MAX {
+        return None;
     }
+    let host = sole_host(headers)?;
+    layout.target = Span::of(target.as_bytes(), head)?;
+    layout.host = Span::of(host, head)?;
+    layout.headers.clear();
+    for Header { name, value } in headers.iter() {
+        let (name, value) = (Span::of(name.as_bytes(), head)?, Span::of(value, head)?);
+        layout.headers.push(HeaderSpan { name, value });
+    }
+    layout.len = head.len();
+    Some(())
 }
 
 /// Returns the single `Host`, unless another header changes the framing of the request or of its answer.
@@ -83,58 +91,30 @@ fn sole_host<'b>(headers: &[Header<'b>]) -> Option<&'b [u8]> {
     host.filter(|_| hosts == 1)
 }
 
-/// Returns true if the judge takes the request for a plain one, as far as hyper still shows it. The length of the
-/// head is unknown.
-pub(super) fn is_plain<B>(request: &hyper::Request<B>) -> bool {
-    let (target, headers) = (request.uri(), request.headers());
-    let bytes = target.path_and_query().map_or(0, |target| target.as_str().len());
-    let is_kept = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
-    *request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && target.authority().is_none()
-        && target.path().starts_with('/')
-        && bytes <= PLAIN_TARGET_BYTES_MAX
-        && headers.len() <= HEADERS_MAX
-        && headers.get_all(HOST).iter().count() == 1
-        && headers.get_all(CONNECTION).iter().all(is_kept)
-        && !FRAMING.iter().any(|name| headers.contains_key(name))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::base::http::message::PlainRequest;
 
     /// Returns `Some(target, host, length)` of a plain request, or `None` for one that hyper judges. Panics if
     /// the head is incomplete.
     fn read(head: &[u8]) -> Option<(String, Vec<u8>, usize)> {
-        let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
-        match judge(head, &mut headers) {
-            Judged::Plain(request) => {
-                Some((request.target.to_owned(), request.host.to_vec(), request.len))
+        let mut layout = Layout::default();
+        match judge(head, &mut layout) {
+            Judged::Plain => {
+                let request = PlainRequest::new(head, &layout);
+                let target = String::from_utf8(request.target().to_vec()).unwrap();
+                Some((target, request.host().to_vec(), layout.len))
             }
             Judged::Incomplete => panic!("incomplete: {}", head.escape_ascii()),
-            Judged::Other => None,
+            Judged::Odd | Judged::Other => None,
         }
     }
 
     fn is_incomplete(head: &[u8]) -> bool {
-        let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
-        matches!(judge(head, &mut headers), Judged::Incomplete)
-    }
-
-    /// Returns the request as hyper shows it, if the parser accepts it.
-    fn as_hyper(head: &[u8]) -> Option<hyper::Request<()>> {
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut request = Request::new(&mut headers);
-        let Ok(Status::Complete(_)) = request.parse(head) else { return None };
-        let version = if request.version? == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-        let line = hyper::Request::builder().method(request.method?).uri(request.path?);
-        let of = |builder: hyper::http::request::Builder, header: &Header<'_>| {
-            builder.header(header.name, header.value)
-        };
-        request.headers.iter().fold(line.version(version), of).body(()).ok()
+        judge(head, &mut Layout::default()) == Judged::Incomplete
     }
 
     const HEAD: &str = "GET /a?b HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n";
@@ -169,7 +149,6 @@ mod tests {
         ] {
             let head = HEAD.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
             assert!(read(head.as_bytes()).is_some(), "{line}");
-            assert!(is_plain(&as_hyper(head.as_bytes()).unwrap()), "{line}");
         }
     }
 
@@ -221,20 +200,27 @@ mod tests {
             of(&format!("GET /{} HTTP/1.1", "a".repeat(PLAIN_TARGET_BYTES_MAX))),
             of("GET\t/a?b HTTP/1.1"),
         ] {
-            let head = head.as_bytes();
-            assert_eq!(read(head), None, "{}", head.escape_ascii());
-            // hyper does not show how lines end.
-            let has_other_lines = has_bare_line_feed(head) || head.starts_with(b"\r\n");
-            let shown = as_hyper(head).filter(|_| !has_other_lines);
-            assert!(shown.is_none_or(|shown| !is_plain(&shown)), "{}", head.escape_ascii());
+            assert_eq!(read(head.as_bytes()), None, "{}", head.escape_debug());
+        }
+    }
+
+    #[test]
+    fn a_whole_head_that_frames_something_is_told_from_what_the_parser_refuses() {
+        let with = |line: &str| HEAD.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+        let judged = |head: &str| judge(head.as_bytes(), &mut Layout::default());
+        for head in [with("Content-Length: 0"), with("Expect: 100-continue"), with("Host: a")] {
+            assert_eq!(judged(&head), Judged::Odd, "{head}");
+        }
+        for head in [with("no colon"), format!("\r\n{HEAD}"), "POST / HTTP/1.1\r\n\r\n".to_owned()]
+        {
+            assert_eq!(judged(&head), Judged::Other, "{head}");
         }
     }
 
     #[test]
     fn a_bare_line_feed_is_left_to_hyper_before_the_head_is_complete() {
         let bare = HEAD.replacen("\r\n", "\n", 1);
-        let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
-        assert!(matches!(judge(&bare.as_bytes()[..30], &mut headers), Judged::Other));
+        assert_eq!(judge(&bare.as_bytes()[..30], &mut Layout::default()), Judged::Other);
     }
 
     proptest! {
@@ -244,10 +230,10 @@ mod tests {
             lines in "(GET / HTTP/1.1\r\n|Host: a\r\n|[ -~]{0,20}: [ -~]{0,20}\r\n|\r\n){0,8}",
         ) {
             for bytes in [bytes.as_slice(), lines.as_bytes()] {
-                let mut headers = [MaybeUninit::uninit(); HEADERS_MAX];
-                if let Judged::Plain(request) = judge(bytes, &mut headers) {
-                    prop_assert!(request.len <= bytes.len());
-                    prop_assert!(bytes[..request.len].ends_with(b"\r\n\r\n"));
+                let mut layout = Layout::default();
+                if judge(bytes, &mut layout) == Judged::Plain {
+                    prop_assert!(layout.len <= bytes.len());
+                    prop_assert!(bytes[..layout.len].ends_with(b"\r\n\r\n"));
                 }
             }
         }

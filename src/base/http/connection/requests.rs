@@ -15,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::plain::is_plain;
 use super::stream::MonitoredStream;
 use crate::base::http::limits::{AfterAnswer, ConnectionBudget, ConnectionSlot, Turn, UNBOUNDED};
 use crate::base::http::message::Payload;
@@ -94,11 +93,18 @@ impl<S: Surface> Exchange<S> {
             ended = poll_fn(|context| poll_hyper(&mut connection, turn, context)) => Some(ended),
             () = stopped(shutdown) => None,
         };
-        let ended = if let Some(ended) = ended {
-            ended
-        } else {
-            Pin::new(&mut connection).graceful_shutdown();
-            poll_fn(|context| poll_hyper(&mut connection, turn, context)).await
+        let ended = match ended {
+            Some(ended) => ended,
+            // hyper would wait for the rest of a head: in each turn it takes the first request for that of the
+            // connection.
+            None if turn.is_waiting() && self.slot.activity.has_answered() => {
+                connection.into_parts().io.into_inner().close().await;
+                return None;
+            }
+            None => {
+                Pin::new(&mut connection).graceful_shutdown();
+                poll_fn(|context| poll_hyper(&mut connection, turn, context)).await
+            }
         };
         if let Err(error) = ended {
             self.log_end(&error);
@@ -122,20 +128,19 @@ impl<S: Surface> Exchange<S> {
         let Self { caller, surface, peer, slot, budget } = self;
         let asked = refusals::asked(&request);
         let turn = &slot.activity.turn;
-        let is_plain = turn.is_asked() && is_plain(&request);
         let mut response = if budget.has_room() {
             surface.respond(caller, request).await
         } else {
             slot.activity.tally.over_budget.add();
             ConnectionBudget::refusal()
         };
+        let is_held = response.body().is_held();
         budget.charge(response.body_mut());
         if body_bytes == UNBOUNDED {
             // The start of the next head is unknown.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let gives_back = is_plain && surface.is_plain_answer(&response);
-        turn.answer(if gives_back { AfterAnswer::GiveBack } else { AfterAnswer::GoOn });
+        turn.answer(if is_held { AfterAnswer::GiveBack } else { AfterAnswer::GoOn });
         slot.activity.finish();
         refusals::log(surface.name(), peer.addr, asked, &mut response);
         response

@@ -1,21 +1,28 @@
 //! The bytes of a connection, in both directions.
 
+use std::future::poll_fn;
 use std::io::{Error, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::heads::HeadFilter;
+use super::received::{RECEIVED_BYTES, Received};
 use crate::base::http::limits::{Activity, AfterAnswer};
 
 /// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
 pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
 
-/// Size of the read buffer of a connection while hyper does not have it, and longest head of a plain request.
-pub(crate) const RECEIVED_BYTES: usize = 4 * 1024;
+/// Time for which hyper gets a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loan {
+    /// All requests that follow.
+    ForGood,
+    /// Requests until the surface holds the answer to one.
+    Turn,
+}
 
 /// Bytes that a stream passes on to hyper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +43,9 @@ pub(crate) struct MonitoredStream<I> {
     io: I,
     activity: Arc<Activity>,
     heads: HeadFilter,
-    /// Bytes after the end of a head, which are not passed on yet.
-    rest: BytesMut,
+    /// Bytes that have arrived and are not passed on yet: they wait for the loop in front of hyper, or for the answer
+    /// to a request before them.
+    rest: Received,
     /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
     unsent: Option<usize>,
     passing: Passing,
@@ -49,24 +57,35 @@ impl<I> MonitoredStream<I> {
             io,
             activity,
             heads: HeadFilter::new(),
-            rest: BytesMut::new(),
+            rest: Received::default(),
             unsent: None,
             passing: Passing::All,
         }
     }
 
-    /// Prepares the stream for a turn of hyper, which gets `arrived` and then what arrives.
-    pub(crate) fn lend(&mut self, arrived: &[u8]) {
-        self.activity.turn.begin();
-        (self.heads, self.passing) = (HeadFilter::new(), Passing::Head);
-        self.rest = BytesMut::from(arrived);
+    /// Prepares the stream for hyper, which gets the bytes that have arrived and then those that arrive.
+    pub(super) fn lend(&mut self, loan: Loan) {
+        self.heads = HeadFilter::new();
+        if loan == Loan::Turn {
+            self.activity.turn.begin();
+            self.passing = Passing::Head;
+        }
     }
 
-    /// Takes the stream back from hyper. Returns the bytes that have arrived and were not passed on.
-    pub(crate) fn take_back(&mut self) -> BytesMut {
+    /// Takes the stream back from hyper.
+    pub(super) fn take_back(&mut self) {
         self.activity.turn.clear();
         self.passing = Passing::All;
-        std::mem::take(&mut self.rest)
+    }
+
+    /// Returns the bytes that have arrived and were not passed on.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.rest.unread()
+    }
+
+    /// Removes the bytes of an answered request.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.rest.consume(count);
     }
 
     /// Passes on the bytes of `buf` from `start`, except those that must wait.
@@ -74,20 +93,21 @@ impl<I> MonitoredStream<I> {
         let come = buf.filled_mut().get_mut(start..).unwrap_or_default();
         let count = self.heads.examine(come, self.activity.body_bytes());
         if let Some(rest @ [_, ..]) = come.get(count..) {
-            self.rest.extend_from_slice(rest);
+            self.rest.push(rest);
             buf.set_filled(start + count);
         }
         self.note_head();
     }
 
     fn hand_on_rest(&mut self, buf: &mut ReadBuf<'_>) {
-        let most = self.rest.len().min(buf.remaining());
-        let next = self.rest.get_mut(..most).unwrap_or_default();
+        let unread = self.rest.unread_mut();
+        let most = unread.len().min(buf.remaining());
+        let next = unread.get_mut(..most).unwrap_or_default();
         let count = self.heads.examine(next, self.activity.body_bytes());
         buf.put_slice(next.get(..count).unwrap_or_default());
-        self.rest.advance(count);
-        if self.rest.is_empty() {
-            self.rest = BytesMut::new();
+        self.rest.consume(count);
+        if self.passing == Passing::All {
+            self.rest.release();
         }
         self.note_head();
     }
@@ -152,13 +172,13 @@ impl<I> MonitoredStream<I> {
 }
 
 impl<I: AsyncRead + Unpin> MonitoredStream<I> {
-    /// Reads bytes that hyper does not get.
-    pub(crate) fn poll_receive(
-        &mut self,
-        context: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<Result<(), Error>> {
-        Pin::new(&mut self.io).poll_read(context, buf)
+    /// Reads bytes that hyper does not get. Returns how many, which is 0 at the end of the stream.
+    pub(super) fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Error>> {
+        let mut free = ReadBuf::new(self.rest.free());
+        ready!(Pin::new(&mut self.io).poll_read(context, &mut free))?;
+        let count = free.filled().len();
+        self.rest.add(count);
+        Poll::Ready(Ok(count))
     }
 
     /// Reads while hyper answers, to see the end of the stream. Requests that arrive meanwhile wait in
@@ -176,8 +196,15 @@ impl<I: AsyncRead + Unpin> MonitoredStream<I> {
         if arrived.filled().is_empty() {
             return Poll::Ready(Ok(()));
         }
-        self.rest.extend_from_slice(arrived.filled());
+        self.rest.push(arrived.filled());
         Poll::Pending
+    }
+}
+
+impl<I: AsyncWrite + Unpin> MonitoredStream<I> {
+    /// Ends the sending side. The peer may have closed the connection before.
+    pub(super) async fn close(mut self) {
+        let _ = poll_fn(|context| Pin::new(&mut self.io).poll_shutdown(context)).await;
     }
 }
 
@@ -192,8 +219,8 @@ impl<I: AsyncRead + Unpin> AsyncRead for MonitoredStream<I> {
             Passing::End if self.activity.turn.has_request() => return self.poll_end(context, buf),
             // The request has a body, or hyper does not take the head for a whole one.
             Passing::End => {
-                self.activity.turn.clear();
-                self.passing = Passing::All;
+                self.take_back();
+                self.rest.release();
             }
             Passing::Nothing => {
                 self.activity.turn.end();

@@ -84,8 +84,9 @@ impl Surface for Echo {
                 yield_now().await;
             }
         }
-        let mut response = Response::new(format!("{target} {END}").into());
+        let mut response = Response::new(Payload::from(format!("{target} {END}")));
         if matches!(kind, b'h' | b'm' | b'o') {
+            *response.body_mut() = std::mem::take(response.body_mut()).held();
             response.headers_mut().insert(TOKEN, HeaderValue::from_static("1"));
         } else {
             *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -100,10 +101,10 @@ impl Surface for Echo {
     fn answer_plain(
         &self,
         (): &(),
-        request: &PlainRequest<'_, '_>,
+        request: &PlainRequest<'_>,
         answer: &mut Vec<u8>,
     ) -> PlainAnswer {
-        let target = request.target;
+        let target = str::from_utf8(request.target()).unwrap();
         if !target.starts_with("/h/") {
             return PlainAnswer::Left;
         }
@@ -112,10 +113,6 @@ impl Surface for Echo {
         let all = format!("{head}{DATE}{READER_DATE}\r\n\r\n{target} {END}");
         answer.extend_from_slice(all.as_bytes());
         PlainAnswer::Appended
-    }
-
-    fn is_plain_answer(&self, response: &Response<Payload>) -> bool {
-        response.headers().contains_key(TOKEN)
     }
 }
 
@@ -176,8 +173,8 @@ fn ways(kinds: &[char]) -> Vec<Way> {
     let mut ways = Vec::new();
     for kind in kinds {
         ways.push(if *kind == 'h' { holder } else { Way::Hyper });
-        is_kept |= *kind == 'b';
-        let is_over = matches!(kind, 'h' | 'm') && !is_kept;
+        is_kept |= *kind == 'b' || *kind == 'o' && holder == Way::Reader;
+        let is_over = matches!(kind, 'h' | 'm' | 'o') && !is_kept;
         holder = if is_over { Way::Reader } else { Way::Hyper };
     }
     ways

@@ -126,6 +126,15 @@ impl Activity {
         self.mark(IDLE);
     }
 
+    /// Returns true if the last request is answered and no other one has begun.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.phase() == IDLE
+    }
+
+    fn phase(&self) -> u32 {
+        self.state.load(Ordering::Relaxed) & ((1 << PHASE_BITS) - 1)
+    }
+
     fn mark(&self, phase: u32) {
         self.state.store((self.clock.now_s() << PHASE_BITS) | phase, Ordering::Relaxed);
     }

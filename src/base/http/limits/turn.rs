@@ -58,6 +58,11 @@ impl Turn {
         }
     }
 
+    /// Returns true if hyper has no request, or only a part of its head.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.state() == WAITING
+    }
+
     /// Returns true if hyper has a request and no answer yet.
     pub(crate) fn is_asked(&self) -> bool {
         self.state() == ASKED

@@ -11,23 +11,37 @@ use hyper::{Response, StatusCode};
 
 /// A body in one piece.
 #[derive(Clone, Debug, Default)]
-pub struct Payload(Bytes);
+pub struct Payload {
+    bytes: Bytes,
+    is_held: bool,
+}
 
 impl<T: Into<Bytes>> From<T> for Payload {
     fn from(bytes: T) -> Self {
-        Self(bytes.into())
+        Self { bytes: bytes.into(), is_held: false }
     }
 }
 
 impl Payload {
+    /// Marks the body as one that the surface holds from now on, for plain requests like this one.
+    #[must_use]
+    pub(crate) fn held(self) -> Self {
+        Self { is_held: true, ..self }
+    }
+
+    /// Returns true if the surface may answer the next request like this one without hyper.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     /// Returns its length in bytes.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// Returns its bytes.
     pub(crate) fn into_bytes(self) -> Bytes {
-        self.0
+        self.bytes
     }
 }
 
@@ -39,16 +53,16 @@ impl Body for Payload {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.0);
+        let bytes = std::mem::take(&mut self.bytes);
         Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.bytes.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }
 

@@ -139,3 +139,30 @@ fn who_waits_while_a_key_is_revoked_gets_a_token_of_the_next_key() {
     let held = block_on(fixture.ask(0, ARM)).unwrap();
     assert_eq!((held.via, kid(&held)), (Via::Hit, kid(&answer)));
 }
+
+/// A clock that moves by a token's life after its first reading.
+#[derive(Debug, Default)]
+struct Leap(AtomicU64);
+
+impl Clock for Leap {
+    fn now(&self) -> UnixSeconds {
+        let readings = self.0.fetch_add(1, Ordering::Relaxed);
+        NOW + Seconds(LIFETIME.0 * readings.min(1))
+    }
+}
+
+#[test]
+fn a_token_that_expires_between_two_looks_is_no_hit() {
+    let fixture = fixture(10);
+    let resource = "https://account.blob.core.windows.net";
+    block_on(fixture.ask(0, resource)).unwrap();
+    let request = TokenRequest { selector: None, resource, freshness: Freshness::Held };
+    let caller = fixture.vm(0);
+    assert!(fixture.broker.hit(&caller, &request, &Leap::default()).is_none());
+    // The lanes read their own clock.
+    fixture.clock.advance(LIFETIME);
+    let answer = block_on(fixture.broker.token(&caller, &request, &Leap::default())).unwrap();
+    assert_eq!(answer.via, Via::Miss);
+    let stats = fixture.broker.stats();
+    assert_eq!((stats.cache.hits, stats.coalesced, stats.misses), (0, 0, 2));
+}

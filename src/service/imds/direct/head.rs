@@ -12,34 +12,38 @@ use crate::base::http::Payload;
 use crate::service::broker::Via;
 use crate::service::imds::reply::{REQUEST_ID, mark, token_reply};
 
-/// Head of the answer, rendered once from the response of hyper's path and in the form that hyper writes.
+/// Head of the answer, rendered once from the response of hyper's path and in the form that hyper writes. It is kept
+/// from answer to answer, and only what differs is written again.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Text up to the id of the request.
-    before_id: Vec<u8>,
-    /// Text from there to the length of the body.
-    after_id: Vec<u8>,
-    date: Date,
+    text: Vec<u8>,
+    /// Position of the id of the request.
+    id_at: usize,
+    /// Position of the length of the body, and of all that may differ after it.
+    len_at: usize,
+    body_bytes: usize,
+    at: UnixSeconds,
+    /// Last lines, which change once a second.
+    date: Vec<u8>,
 }
 
 impl Default for Head {
     fn default() -> Self {
         let mut response = token_reply(Via::Hit, Payload::default());
         mark(response.headers_mut(), Uuid::nil());
-        let (mut before_id, mut after_id) = (b"HTTP/1.1 200 OK\r\n".to_vec(), Vec::new());
-        let mut text = &mut before_id;
+        let (mut text, mut id_at) = (b"HTTP/1.1 200 OK\r\n".to_vec(), 0);
         for (name, value) in response.headers() {
             text.extend_from_slice(name.as_str().as_bytes());
             text.extend_from_slice(b": ");
             if *name == REQUEST_ID {
-                text = &mut after_id;
-            } else {
-                text.extend_from_slice(value.as_bytes());
+                id_at = text.len();
             }
+            text.extend_from_slice(value.as_bytes());
             text.extend_from_slice(b"\r\n");
         }
         text.extend_from_slice(b"content-length: ");
-        Self { before_id, after_id, date: Date::default() }
+        let len_at = text.len();
+        Self { text, id_at, len_at, body_bytes: 0, at: UnixSeconds(0), date: Vec::new() }
     }
 }
 
@@ -52,46 +56,33 @@ impl Head {
         now: UnixSeconds,
         answer: &mut Vec<u8>,
     ) {
-        let mut id = [0; Hyphenated::LENGTH];
-        answer.extend_from_slice(&self.before_id);
-        answer.extend_from_slice(request_id.hyphenated().encode_lower(&mut id).as_bytes());
-        answer.extend_from_slice(&self.after_id);
-        answer.extend_from_slice(itoa::Buffer::new().format(body_bytes).as_bytes());
-        answer.extend_from_slice(self.date.line(now));
-    }
-}
-
-/// The last lines of a head, which change once a second.
-#[derive(Debug)]
-struct Date {
-    at: UnixSeconds,
-    line: Vec<u8>,
-}
-
-impl Default for Date {
-    fn default() -> Self {
-        let mut date = Self { at: UnixSeconds(0), line: Vec::new() };
-        date.render();
-        date
-    }
-}
-
-impl Date {
-    /// Returns the end of the line before `Date`, this header, and the empty line.
-    fn line(&mut self, now: UnixSeconds) -> &[u8] {
-        if self.at != now {
-            self.at = now;
-            self.render();
+        if (self.at, self.body_bytes) != (now, body_bytes) || self.date.is_empty() {
+            self.render(body_bytes, now);
         }
-        &self.line
+        if let Some(id) = self.text.get_mut(self.id_at..self.id_at + Hyphenated::LENGTH) {
+            request_id.hyphenated().encode_lower(id);
+        }
+        answer.extend_from_slice(&self.text);
     }
 
-    fn render(&mut self) {
-        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(self.at.0.min(LAST_SECOND));
-        self.line.clear();
-        // Writing to a vector cannot fail.
-        let _ = write!(self.line, "\r\ndate: {}\r\n\r\n", HttpDate::from(time));
+    /// Writes the length of the body and the date.
+    fn render(&mut self, body_bytes: usize, now: UnixSeconds) {
+        if self.at != now || self.date.is_empty() {
+            write_date(&mut self.date, now);
+        }
+        (self.body_bytes, self.at) = (body_bytes, now);
+        self.text.truncate(self.len_at);
+        self.text.extend_from_slice(itoa::Buffer::new().format(body_bytes).as_bytes());
+        self.text.extend_from_slice(&self.date);
     }
+}
+
+/// Writes the end of the line before `Date`, this header, and the empty line.
+fn write_date(date: &mut Vec<u8>, at: UnixSeconds) {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(at.0.min(LAST_SECOND));
+    date.clear();
+    // Writing to a vector cannot fail.
+    let _ = write!(date, "\r\ndate: {}\r\n\r\n", HttpDate::from(time));
 }
 
 /// Last second of the year 9999, the last one that the format can express.
@@ -99,6 +90,8 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn head(now: UnixSeconds) -> String {
@@ -128,16 +121,31 @@ mod tests {
     }
 
     #[test]
-    fn the_date_follows_the_clock_in_both_directions_and_no_moment_panics() {
-        let mut date = Date::default();
+    fn no_moment_panics() {
         for (seconds, text) in [
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
             (1_475_419_451, "Sun, 02 Oct 2016 14:44:11 GMT"),
-            (1_475_419_450, "Sun, 02 Oct 2016 14:44:10 GMT"),
             (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
         ] {
-            let line = String::from_utf8(date.line(UnixSeconds(seconds)).to_vec()).unwrap();
-            assert_eq!(line, format!("\r\ndate: {text}\r\n\r\n"));
+            let mut date = Vec::new();
+            write_date(&mut date, UnixSeconds(seconds));
+            assert_eq!(date, format!("\r\ndate: {text}\r\n\r\n").as_bytes());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_that_is_kept_is_the_same_as_a_new_one(
+            answers in proptest::collection::vec((any::<u128>(), 0..3_usize, 0..3_u64), 1..20),
+        ) {
+            let mut kept = Head::default();
+            for (id, len, now) in answers {
+                let (id, len, now) = (Uuid::from_u128(id), 99 + len, UnixSeconds(now));
+                let (mut answer, mut expected) = (Vec::new(), Vec::new());
+                kept.append(id, len, now, &mut answer);
+                Head::default().append(id, len, now, &mut expected);
+                prop_assert_eq!(answer, expected);
+            }
         }
     }
 }

@@ -24,14 +24,14 @@ impl Imds {
         &self,
         memory: &mut Memory,
         caller: &Caller,
-        request: &PlainRequest<'_, '_>,
+        request: &PlainRequest<'_>,
         answer: &mut Vec<u8>,
     ) -> PlainAnswer {
         let Memory { targets, hosts, head } = memory;
-        if admit_plain(request, hosts.accept(request.host, &self.hosts)).is_err() {
+        if admit_plain(request, hosts.accept(request.host(), &self.hosts)).is_err() {
             return PlainAnswer::Left;
         }
-        let Some(target) = targets.find(request.target) else { return PlainAnswer::Left };
+        let Some(target) = targets.find(request.target()) else { return PlainAnswer::Left };
         let Some(hit) = self.broker.hit(caller, &target.request(), &*self.clock) else {
             return PlainAnswer::Left;
         };

@@ -66,8 +66,11 @@ pub(super) async fn listen(vault: Vault) -> Listening {
         per_caller: 100,
         unsent_bytes: 1_000_000,
     });
-    let serving = serve(listener, Transport::Plain, Arc::new(vault), limiter, shutdown);
-    Listening { address, stop, served: tokio::spawn(serving) }
+    let served = tokio::spawn(async move {
+        let vault = Arc::new(vault);
+        serve(listener, Transport::Plain, vault, limiter, shutdown).await.unwrap();
+    });
+    Listening { address, stop, served }
 }
 
 pub(super) struct World {

@@ -118,10 +118,9 @@ fn after_another_request_hyper_has_the_connection_until_it_answers_a_token_reque
     let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
     let instance = get("/metadata/instance?api-version=2021-02-01");
     let proxied = hit.replace("Metadata", "X-Forwarded-For: a\r\nMetadata");
-    let odd = hit.replace("Metadata", "Content-Length: 0\r\nMetadata");
     world.runtime.block_on(async {
         for (request, status, cache) in
-            [(&unknown, 400, ""), (&instance, 200, ""), (&proxied, 400, ""), (&odd, 200, "hit")]
+            [(&unknown, 400, ""), (&instance, 200, ""), (&proxied, 400, "")]
         {
             let mut client = world.open(Path::Direct, PIPE_BYTES);
             client.send(&[hit.as_str(), request, &hit].concat()).await;
@@ -157,6 +156,23 @@ fn after_a_request_with_a_body_hyper_keeps_the_connection() {
             assert_eq!(paths(&answers[1..]), [BY_HYPER; 3], "{before}");
             assert_eq!(paths(&[client.ask(&targets()[0]).await]), [BY_HYPER]);
         }
+    });
+}
+
+#[test]
+fn after_a_head_that_is_not_plain_hyper_keeps_the_connection() {
+    let world = World::warm();
+    let hit = get(&targets()[0]);
+    let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
+    let odd = hit.replace("Metadata", "Content-Length: 0\r\nMetadata");
+    world.runtime.block_on(async {
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        client.send(&[hit.as_str(), &odd, &hit, &odd, &hit].concat()).await;
+        assert_eq!(paths(&client.read(5).await), [HIT, BY_HYPER, BY_HYPER, BY_HYPER, BY_HYPER]);
+        // In a turn hyper alone sees the head.
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        client.send(&[unknown.as_str(), &odd, &hit, &odd, &hit].concat()).await;
+        assert_eq!(paths(&client.read(5).await)[1..], [BY_HYPER, HIT, BY_HYPER, BY_HYPER]);
     });
 }
 
@@ -262,4 +278,79 @@ fn a_head_that_has_begun_when_the_process_stops_may_be_finished() {
             client.closed().await;
         });
     }
+}
+
+/// Sends without pause until the server closes, and reads all answers. Returns the number of whole ones.
+async fn pipelined_until_closed(mut client: Client, request: String) -> usize {
+    let (mut reader, mut writer) = tokio::io::split(client.stream);
+    let sender = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt as _;
+        while writer.write_all(request.as_bytes()).await.is_ok() {}
+    });
+    let mut bytes = Vec::new();
+    while answers(&bytes).is_empty() {
+        assert!(reader.read_buf(&mut bytes).await.unwrap() > 0);
+    }
+    client.stop.send_replace(true);
+    timeout(DEADLINE, reader.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    timeout(DEADLINE, &mut client.server).await.unwrap().unwrap();
+    timeout(DEADLINE, sender).await.unwrap().unwrap();
+    answers(&bytes).len()
+}
+
+#[test]
+fn a_client_that_sends_without_pause_does_not_delay_the_end_of_the_process() {
+    let world = World::warm();
+    let hit = get(&targets()[0]);
+    for path in [Path::Direct, Path::Hyper] {
+        // One request fills the buffer of the reader, or several do.
+        for (request, pipe_bytes) in [(&hit, hit.len()), (&hit, PIPE_BYTES), (&hit.repeat(15), 700)]
+        {
+            let answered = world.runtime.block_on(async {
+                pipelined_until_closed(world.open(path, pipe_bytes), request.clone()).await
+            });
+            assert!(answered > 0, "{path:?}");
+        }
+    }
+}
+
+#[test]
+fn what_has_begun_after_an_answer_does_not_delay_the_end_of_the_process() {
+    let world = World::warm();
+    let unknown = get(&targets()[0].replace("management.azure.com/", "nobody.example"));
+    let hit = get(&targets()[0]);
+    for path in [Path::Direct, Path::Hyper] {
+        for before in [&hit, &unknown] {
+            for begun in ["\r\n", &hit[..3], &hit[..40], &unknown[..60]] {
+                world.runtime.block_on(async {
+                    let mut client = world.open(path, PIPE_BYTES);
+                    client.send(before).await;
+                    client.read(1).await;
+                    client.send(begun).await;
+                    settle().await;
+                    client.stop.send_replace(true);
+                    client.closed().await;
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn requests_that_bypass_the_cache_stay_with_hyper_until_a_token_is_held() {
+    let world = World::warm();
+    let fresh = targets()[0].replace("2018-02-01", "2023-07-01") + "&bypass_cache=true";
+    world.runtime.block_on(async {
+        let mut client = world.open(Path::Direct, PIPE_BYTES);
+        let minted = (Path::Hyper, 200, "miss");
+        for (target, expected) in [
+            (&targets()[0], HIT),
+            (&fresh, minted),
+            (&fresh, minted),
+            (&targets()[0], BY_HYPER),
+            (&targets()[0], HIT),
+        ] {
+            assert_eq!(paths(&[client.ask(target).await]), [expected], "{target}");
+        }
+    });
 }
