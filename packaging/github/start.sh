@@ -7,7 +7,7 @@ data=$run/data
 read -ra args <<<"${INPUT_ARGS//$'\n'/ }"
 [[ -z $INPUT_WORLD ]] || args+=(--seed-world "$INPUT_WORLD")
 # Endpoints without an argument take a free port: what else runs on the machine is not known.
-for endpoint in imds sts arm vault admin; do
+for endpoint in imds app-service sts arm vault admin; do
     [[ " ${args[*]-} " == *" --$endpoint"[\ =]* ]] || args+=("--$endpoint" 127.0.0.1:0)
 done
 
@@ -48,5 +48,7 @@ echo "data=$data" >>"$GITHUB_OUTPUT"
 vm=()
 [[ -z $INPUT_VM ]] || vm=(--vm "$INPUT_VM")
 "$INPUT_BINARY" env --data "$data" --shell github "${vm[@]}" >"$run/env" || fail "there is no environment for ${INPUT_VM:-the steps}"
+# The header of the machine is a secret, too.
+sed -n 's/^IDENTITY_HEADER=/::add-mask::/p' "$run/env"
 tee -a "$GITHUB_ENV" <"$run/env"
 echo "MINTBENCH_DATA=$data" >>"$GITHUB_ENV"

@@ -31,12 +31,12 @@ impl Run {
         script: &str,
         prepare: impl FnOnce(&mut Command),
     ) -> Self {
-        let mut command = mintbench();
-        command
-            .arg("exec")
-            .args(flags)
-            .args(["--", "/bin/sh", "-c"])
-            .arg(format!("{URL}; {script}"));
+        let own = mintbench();
+        // Whoever runs the tests in the background may ignore these signals, and programs inherit that.
+        let mut command = Command::new("env");
+        command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.arg("--default-signal=INT,QUIT").arg(own.get_program()).arg("exec").args(flags);
+        command.args(["--", "/bin/sh", "-c"]).arg(format!("{URL}; {script}"));
         command.env("TMPDIR", folder).env("IDENTITY_ENDPOINT", "http://127.0.0.1:1");
         command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
         prepare(&mut command);

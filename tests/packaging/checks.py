@@ -28,6 +28,16 @@ def client_id(job):
         return json.load(answer)["client_id"]
 
 
+def app_service_client_id(job):
+    """The same by the endpoint of App Service, as the SDKs for Go and Rust do."""
+    url = job.environment["IDENTITY_ENDPOINT"] + "?api-version=2019-08-01&resource=https://vault.azure.net"
+    header = job.environment["IDENTITY_HEADER"]
+    assert f"::add-mask::{header}" in job.log, job.log
+    request = urllib.request.Request(url, headers={"X-IDENTITY-HEADER": header})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        return json.load(answer)["client_id"]
+
+
 def script(path, text):
     path.write_text(text)
     path.chmod(0o755)
@@ -58,7 +68,7 @@ def the_steps_after_the_action_have_an_identity_until_it_is_stopped(folder):
     outputs = job.use(ROOT, folder, binary=MINTBENCH)
     assert outputs["imds"] == job.environment["AZURE_POD_IDENTITY_AUTHORITY_HOST"], outputs
     assert set(outputs) >= {"imds", "sts", "arm", "vault", "admin", "admin-secret", "data", "binary"}
-    assert client_id(job) == "c11e0000-0000-4000-8000-000000000001"
+    assert client_id(job) == app_service_client_id(job) == "c11e0000-0000-4000-8000-000000000001"
     # The command line of a later step finds program and server by itself.
     code, _ = job.run('mintbench vm list && mintbench health', folder)
     assert code == 0 and "demo-vm" in job.log, job.log
@@ -86,7 +96,7 @@ def a_world_a_machine_and_flags_are_inputs(folder):
     outputs = job.use(ROOT, folder, binary=MINTBENCH, **inputs)
     # The machine has no address, but a port of its own.
     assert outputs["imds"] != job.environment["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
-    assert len(client_id(job)) == 36
+    assert len(client_id(job)) == 36 and client_id(job) == app_service_client_id(job)
     secret = pathlib.Path(outputs["admin-secret"]).read_text().strip()
     headers = {"Authorization": f"Bearer {secret}"}
     request = urllib.request.Request(outputs["admin"] + "/reset", b"", headers)
