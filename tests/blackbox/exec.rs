@@ -32,10 +32,10 @@ impl Run {
         prepare: impl FnOnce(&mut Command),
     ) -> Self {
         let own = mintbench();
-        // Whoever runs the tests in the background may ignore these signals, and programs inherit that.
+        // Whoever runs the tests in the background or below nohup may have signals ignored, which programs inherit.
         let mut command = Command::new("env");
         command.env_clear().envs(own.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.arg("--default-signal=INT,QUIT").arg(own.get_program()).arg("exec").args(flags);
+        command.arg("--default-signal").arg(own.get_program()).arg("exec").args(flags);
         command.args(["--", "/bin/sh", "-c"]).arg(format!("{URL}; {script}"));
         command.env("TMPDIR", folder).env("IDENTITY_ENDPOINT", "http://127.0.0.1:1");
         command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
