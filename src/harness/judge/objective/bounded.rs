@@ -264,7 +264,7 @@ mod tests {
             Judgement::by_bounds(&"p99<2ms".parse().unwrap(), answers(), Chance::USUAL).to_string();
         assert_eq!(
             judged,
-            "cannot tell, it is 1.00 ms in this run, but 1.00 ms to 4.00 ms by chance; raise --duration"
+            "cannot tell, it is 1.00 ms in this run, and may be 1.00 ms to 4.00 ms in another; raise --duration"
         );
     }
 

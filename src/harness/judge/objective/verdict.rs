@@ -96,7 +96,9 @@ impl Judgement {
         match (measured_ns.map(readable), self.interval_ns) {
             (Some(time), Some((low_ns, high_ns))) => {
                 let [low, high] = [low_ns, high_ns].map(readable);
-                format!("cannot tell, it is {time} in this run, but {low} to {high} by chance")
+                format!(
+                    "cannot tell, it is {time} in this run, and may be {low} to {high} in another"
+                )
             }
             (Some(time), None) => format!("cannot tell, {time} is too close for {count} answers"),
             (None, _) => "cannot tell, it may be a failed request".to_owned(),
