@@ -88,8 +88,8 @@ impl<'a> RunSetup<'a> {
         })
     }
 
-    /// Returns the number of single answers to keep of each second and thread: half as many again
-    /// as are due at the highest rate, because a stall delays some to the second after.
+    /// Returns the number of single answers to keep of each second and thread. It is half as many again
+    /// as are due at the highest rate. A stall delays some answers to the second after.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

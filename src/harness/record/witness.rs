@@ -10,7 +10,7 @@ use crate::harness::class::Class;
 use crate::harness::nanos::Nanos;
 
 /// Shortest disturbance that counts. Ticks of a virtual machine take up to 100 us some hundred times
-/// a second and are part of every measurement on it; limits of 100 to 500 us gave the same results.
+/// a second, and are part of every measurement on it. Limits of 100 to 500 us gave the same results.
 pub const DISTURBANCE_MIN: Nanos = Nanos::from_micros(200);
 
 /// Time that something else took from a core, as a witness saw it.

@@ -41,7 +41,7 @@ pub struct Judgement {
     pub measured_ns: Option<u64>,
     /// Lower bound of the percentile; none also if it is not known.
     pub lower_ns: Option<u64>,
-    /// Where the percentile of another run may lie by chance: both ends of the sampling interval, in nanoseconds.
+    /// Ends of the sampling interval in nanoseconds: the percentile of another run may lie there by chance.
     pub interval_ns: Option<(u64, u64)>,
     /// Number of answers, including failed requests.
     pub count: u64,
