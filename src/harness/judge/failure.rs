@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::ledger::Judgement;
+use super::throttle::Share;
 use super::verify::Verdict;
 use super::verify::key_timeline::KeyTimelineVerdict;
 use crate::harness::dialect::outcome::Cause;
@@ -95,6 +96,10 @@ pub enum Failure {
         /// Keys that the warm-up requested.
         keys: u64,
     },
+    /// VM 0 did not get what its limit allows.
+    Share(Share),
+    /// Nothing was throttled.
+    NoThrottle,
     /// Sampled tokens were signed with keys that were not published at the time.
     Rotation(KeyTimelineVerdict),
     /// Callers waited for a mint although their tokens were only due for renewal.
@@ -155,6 +160,10 @@ impl fmt::Display for Failure {
             ),
             Self::NoRemoval => f.write_str(
                 "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
+            ),
+            Self::Share(share) => share.fmt(f),
+            Self::NoThrottle => f.write_str(
+                "no request of VM 0 was throttled, which proves nothing; raise --rate, or lower the limit",
             ),
             Self::NoCertificateRoll => f.write_str("no certificate was rolled, which proves nothing"),
             Self::NoRotation { rotations } => write!(
