@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::Limits;
+use super::limits::Limits;
 use crate::base::sync::Mutex;
 
 /// Category of a request. Each has a limit of its own.
