@@ -44,8 +44,6 @@ COUNTINGS = (
     # Nine fields as azure-identity for Python sends them, of which the id of the request changes; RS256.
     Counting((), {"hit": "hit", "miss": "miss", "refused": "refused"}),
     Counting(("--command", SERVE, "--url", URL + "2018-02-01", *FOUR), {"all": "hit-five-fields"}),
-    # The same with limits of the caller, which no request reaches.
-    Counting(("--command", f"{SERVE} --throttle identity=1000000/s", "--url", URL + "2018-02-01", *FOUR), {"all": "hit-limited"}),
     # A token is signed for each request. Of an RS256 signature the rest would be a small part.
     Counting(("--command", f"{SERVE} --alg ES256", "--url", URL + "2023-07-01&bypass_cache=true", *METADATA), {"all": "mint-ES256"}),
 )
