@@ -189,7 +189,7 @@ fn tagged(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualMachin
             "The address '{address}' of the tag '{ADDRESS_TAG}' belongs to another virtual machine."
         )));
     }
-    Ok(VirtualMachine { address, throttle, tags, ..vm })
+    Ok(VirtualMachine { tags, address, throttle, ..vm })
 }
 
 /// Returns the machine with these identities. Existing assignments stay unchanged. An identity in the request
