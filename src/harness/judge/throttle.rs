@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::harness::record::measured::Measured;
+use crate::harness::record::tally::FirstVm;
 use crate::harness::scenario::run_plan::RunPlan;
 
 /// Seconds beyond the load in which requests may be admitted: the limit of one second may be used at once, and the
@@ -26,9 +27,9 @@ impl Share {
     /// Returns the share of VM 0, if the run limits it.
     pub(super) fn of(plan: &RunPlan, measured: &Measured) -> Option<Self> {
         let limit = plan.workload.phases()?.limit?.get();
-        let length = plan.warmup.saturating_add(plan.duration).saturating_add(measured.paused);
-        let (tokens, throttled) =
-            (measured.tally.first_vm.tokens, measured.tally.first_vm.throttled);
+        let FirstVm { tokens, throttled } = measured.tally.first_vm;
+        let duration = measured.cut.map_or(plan.duration, |cut| cut.measured);
+        let length = plan.warmup.saturating_add(duration).saturating_add(measured.paused);
         Some(Self { limit, seconds: length.as_f64() / 1e9, tokens, throttled })
     }
 
