@@ -89,10 +89,13 @@ impl From<Duration> for Seconds {
     }
 }
 
-/// Source of wall time.
+/// Source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Returns the wall time now.
     fn now(&self) -> UnixSeconds;
+
+    /// Returns nanoseconds since some moment, for spans of time. Setting the wall time does not change them.
+    fn monotonic_ns(&self) -> u64;
 }
 
 /// The machine's wall clock.
@@ -104,6 +107,10 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixSeconds {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         UnixSeconds(since_epoch.map_or(0, |span| span.as_secs()))
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        nanoseconds(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic))
     }
 }
 
@@ -131,6 +138,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> UnixSeconds {
         UnixSeconds(self.0.load(Ordering::Relaxed))
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.now().0.saturating_mul(1_000_000_000)
     }
 }
 
@@ -169,9 +180,12 @@ impl Monotonic {
 
 /// Returns the processor time that this process has used in user and system mode, in nanoseconds.
 pub fn process_cpu_ns() -> u64 {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    nanoseconds(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime))
+}
+
+fn nanoseconds(span: rustix::time::Timespec) -> u64 {
     let [seconds, nanoseconds] =
-        [spent.tv_sec, spent.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+        [span.tv_sec, span.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 

@@ -34,6 +34,7 @@ mod sources;
 mod store;
 mod sts;
 mod terminal;
+mod throttle;
 mod tokens;
 mod vaults;
 mod vm_listeners;

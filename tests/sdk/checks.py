@@ -14,6 +14,7 @@ import pathlib
 import sys
 import tempfile
 import tomllib
+from unittest import mock
 
 import jwt
 import msal
@@ -36,6 +37,7 @@ APP = WORLD["user_assigned"][0]
 OPERATOR = json.loads(pathlib.Path(f"{os.environ['OPERATOR']}.json").read_text())
 IDENTITIES = {
     "system": WORLD["vms"][0]["system_assigned"],
+    "slow": WORLD["vms"][1]["system_assigned"],
     "app": APP,
     "operator": {"client_id": OPERATOR["client_id"], "principal_id": OPERATOR["object_id"]},
 }
@@ -114,6 +116,29 @@ def app_service():
 def in_app_service(check, *args, **options):
     with app_service():
         return check(*args, **options)
+
+
+def refusals():
+    """How often the broker has answered 429."""
+    metrics = requests.get(f"{os.environ['ADMIN_URL']}/metrics").text
+    counter = 'mintbench_imds_responses_total{status="429"} '
+    return next(int(line[len(counter):]) for line in metrics.splitlines() if line.startswith(counter))
+
+
+def throttled():
+    """azure-identity asks again until the limit of its machine lets it through."""
+    host = os.environ["SLOW_HOST"]
+    url = f"{host}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={ARM}"
+    with mock.patch.dict(os.environ, AZURE_POD_IDENTITY_AUTHORITY_HOST=host):
+        # Where the SDK was too slow to meet the limit, it is tried once more.
+        for _ in range(10):
+            while requests.get(url, headers={"Metadata": "true"}).status_code != 429:
+                pass
+            before = refusals()
+            said = identity("slow", ARM, ManagedIdentityCredential())
+            if refusals() > before:
+                return f"{said} after {refusals() - before} refusals"
+    raise AssertionError("it was never refused")
 
 
 def federated():
@@ -251,6 +276,7 @@ CHECKS = [
     ("azure-identity's DefaultAzureCredential finds the identity of the machine",
      lambda: identity("system", ARM, DefaultAzureCredential())),
     ("azure-identity reports an identity that the machine has not", refused_by_identity),
+    ("azure-identity asks again when it is throttled", throttled),
     ("azure-identity logs in with a certificate",
      lambda: identity("operator", ARM, operator(CertificateCredential))),
     ("azure-identity's asynchronous credential logs in with a certificate",

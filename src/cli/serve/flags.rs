@@ -14,6 +14,7 @@ use crate::cli::explain::TIME_ADVICE;
 use crate::cli::secret_files::SecretFiles;
 use crate::cli::sources::distance;
 use crate::service::server::{Algorithm, ArmAuth, LIFETIME_MAX, PlainHttp};
+use crate::service::world::Throttle;
 use crate::service::world::federation::is_issuer;
 use crate::service::world::vault::VaultUriTemplate;
 
@@ -78,6 +79,10 @@ pub(crate) struct ServeArgs {
     /// Maximum number of connections of one IP address; the next one closes its longest idle connection [default: a quarter of --max-connections, at least 16]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER")]
     pub(super) max_connections_per_caller: Option<NonZeroUsize>,
+    /// Limits of the requests of each virtual machine: azure, off, or numbers such as
+    /// identity=20/s,concurrent=5,metadata=5/s; above them requests are answered 429
+    #[arg(long, value_name = "LIMITS", default_value = "off", env = "MINTBENCH_SERVE_THROTTLE")]
+    pub(super) throttle: Throttle,
     /// Maximum bytes of unread answers of an endpoint, a quarter of them for one caller; above it requests are answered 429
     #[arg(
         long,

@@ -140,6 +140,7 @@ fn directory(
             roll_after: args.credential_roll_after,
             issuer: Arc::new(AuthorityIssuer(Arc::clone(authority))),
         },
+        throttle: args.throttle,
     };
     Directory::open(store, seed, now, &options)
 }

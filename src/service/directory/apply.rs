@@ -16,14 +16,19 @@ use crate::service::world::record::{
 };
 use crate::service::world::vault::vault_address;
 use crate::service::world::{
-    Address, Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, Resources, Vm,
+    Address, Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, Meter, Resources, Throttle,
+    Vm,
 };
 
 impl State {
-    /// Builds a state of these records, whatever their order.
-    pub(super) fn load(mut records: Vec<Record>) -> Result<(Self, Resources), DirectoryError> {
+    /// Builds a state of these records, whatever their order. VMs without limits of their own have those of `throttle`.
+    pub(super) fn load(
+        mut records: Vec<Record>,
+        throttle: Throttle,
+    ) -> Result<(Self, Resources), DirectoryError> {
         records.sort_by_key(rank);
-        let (mut state, mut resources) = (Self::default(), Resources::default());
+        let (mut state, mut resources) =
+            (Self { throttle, ..Self::default() }, Resources::default());
         let when = ChangeTime { now: UnixSeconds(0), effective: UnixSeconds(0) };
         for record in records {
             if let Record::Audience(name) = &record {
@@ -224,7 +229,8 @@ impl State {
         let assigned = self.assigned(&record, vm_before.as_deref())?;
         let (id, address, tenant) =
             (record.id.clone(), record.address, self.tenant_of(&record.id)?);
-        let vm = Arc::new(Vm::new(Arc::new(record), tenant, own, assigned));
+        let meter = self.meter(&record, vm_before.as_deref());
+        let vm = Arc::new(Vm::new(Arc::new(record), tenant, own, assigned, meter));
         let gone = vm_before.iter().flat_map(|before| before.held());
         let gone = gone.filter(|held| vm.holding_of(&held.identity).is_none());
         ended.extend(gone.cloned().map(Ended::Holding));
@@ -240,6 +246,12 @@ impl State {
         }
         self.vms.insert(id, VmEntry { vm, slot });
         Some(ended)
+    }
+
+    /// Returns the meter of the machine's requests, if they are limited.
+    fn meter(&self, record: &VirtualMachine, before: Option<&Vm>) -> Option<Meter> {
+        let limits = record.throttle.unwrap_or(self.throttle).limits()?;
+        Some(Meter::new(limits, before.and_then(|vm| vm.meter.as_ref())))
     }
 
     /// Returns the machine's user-assigned identities. An assignment is skipped if its identity was removed,

@@ -21,7 +21,7 @@ use crate::base::synthetic::IdentityIds;
 use crate::service::store::{Fault, Format, Revision, Store, StoreError};
 use crate::service::token::{Algorithm, KeyRing, SigningKey};
 use crate::service::world::record::{Change, Record};
-use crate::service::world::{HoldingIndex, Known, ResourceIndex, Resources};
+use crate::service::world::{HoldingIndex, Known, ResourceIndex, Resources, Throttle};
 
 /// A callback for each thing that ended.
 pub(super) type Subscriber = Box<dyn Fn(&Ended) + Send + Sync>;
@@ -95,7 +95,7 @@ impl Directory {
         {
             revision = store.commit(revision, &[change]).map_err(DirectoryError::from)?;
         }
-        let (state, resources) = State::load(records)?;
+        let (state, resources) = State::load(records, options.throttle)?;
         let rng = StdRng::from_seed(options.seed);
         let directory = Self {
             store,
@@ -120,7 +120,7 @@ impl Directory {
     /// # Errors
     /// Returns `Dangling` with the first missing thing.
     pub fn verify(records: Vec<Record>) -> Result<(), DirectoryError> {
-        State::load(records).map(drop)
+        State::load(records, Throttle::Off).map(drop)
     }
 
     /// Returns the current state. Holding it delays writes.

@@ -22,7 +22,7 @@ use crate::service::world::record::{
 };
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Grant, Hierarchy, Scope};
-use crate::service::world::{Address, Identity, Vm};
+use crate::service::world::{Address, Identity, Throttle, Vm};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -63,6 +63,8 @@ pub struct State {
     pub(super) unprovisioned: VecDeque<PrincipalId>,
     pub(super) next_number: u32,
     pub(super) managed_identities: usize,
+    /// Limits of the VMs that have none of their own.
+    pub(super) throttle: Throttle,
 }
 
 /// A user-assigned identity.

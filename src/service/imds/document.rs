@@ -294,6 +294,7 @@ mod tests {
             tags: [("a".to_owned(), "b".to_owned())].into(),
             address: Some("127.0.0.5".parse().unwrap()),
             listener: None,
+            throttle: None,
             system_assigned: None,
             user_assigned: Vec::new(),
             properties,

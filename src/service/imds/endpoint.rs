@@ -22,6 +22,7 @@ use crate::base::http::{
 };
 use crate::service::broker::Broker;
 use crate::service::directory::{Called, Caller};
+use crate::service::world::{Category, Vm};
 
 /// The identity endpoint of one worker thread.
 #[derive(Debug)]
@@ -100,12 +101,16 @@ impl Imds {
         }
     }
 
+    /// Returns the VM that calls, for an answer other than a token.
+    pub(super) fn vm(&self, caller: &Caller, category: Category) -> Result<Arc<Vm>, ImdsError> {
+        let vm = self.broker.admitted_vm(caller, category, &*self.clock)?;
+        vm.ok_or(ImdsError::UnknownCaller(caller.address))
+    }
+
     fn info(&self, caller: &Caller, query: &Query<'_>) -> Result<Response<Payload>, ImdsError> {
         versions::require(query, versions::IDENTITY_SINCE)?;
         query.refuse_repeats()?;
-        let vm = self.broker.vm(caller, self.clock.now());
-        let vm = vm.ok_or(ImdsError::UnknownCaller(caller.address))?;
-        let tenant_id = vm.tenant.id;
+        let tenant_id = self.vm(caller, Category::Identity)?.tenant.id;
         Ok(json_reply(StatusCode::OK, format!(r#"{{"tenantId":"{tenant_id}"}}"#)))
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{Tenant, VirtualMachine};
+use super::throttle::Meter;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::{ArmId, ClientId, PrincipalId};
 use crate::base::synthetic::IdentityIds;
@@ -122,6 +123,8 @@ pub struct Vm {
     pub record: Arc<VirtualMachine>,
     /// The tenant that its subscription trusts.
     pub tenant: Arc<Tenant>,
+    /// Meter of its requests, if they are limited.
+    pub meter: Option<Meter>,
     system_assigned: Option<Held>,
     /// Sorted by client id, so that the most common selector is a binary search.
     user_assigned: Box<[Held]>,
@@ -134,9 +137,10 @@ impl Vm {
         tenant: Arc<Tenant>,
         system_assigned: Option<Held>,
         mut user_assigned: Vec<Held>,
+        meter: Option<Meter>,
     ) -> Self {
         user_assigned.sort_unstable_by_key(|held| held.identity.ids.client_id);
-        Self { record, tenant, system_assigned, user_assigned: user_assigned.into() }
+        Self { record, tenant, meter, system_assigned, user_assigned: user_assigned.into() }
     }
 
     /// Returns the identity that `selector` names. Without a selector, returns the one that IMDS picks: the

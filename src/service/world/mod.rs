@@ -20,6 +20,7 @@ mod identity;
 mod names;
 mod period;
 mod resources;
+mod throttle;
 
 pub use address::{Address, AddressError};
 pub use identity::{
@@ -28,6 +29,7 @@ pub use identity::{
 pub use names::{is_object_name, is_vault_name};
 pub use period::{ParsePeriodError, Period};
 pub use resources::{Known, ResourceIndex, Resources};
+pub use throttle::{Category, Limits, Meter, Permit, Throttle, ThrottleError, Throttled};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -10,6 +10,7 @@ use super::record::{
     Tags, Tenant, UserAssigned, Vault, VirtualMachine,
 };
 use super::resources::RESOURCE_LEN_MAX;
+use super::throttle::Throttle;
 use super::vault::{VaultSettings, vault_address};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
@@ -175,6 +176,7 @@ impl SeedBuilder {
         tenant: TenantId,
         id: ArmId,
         address: Option<Address>,
+        throttle: Option<Throttle>,
         identities: VmIdentities,
     ) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
@@ -191,6 +193,7 @@ impl SeedBuilder {
             tags: Tags::new(),
             address,
             listener: None,
+            throttle,
             system_assigned: identities.system_assigned,
             user_assigned: assignments(identities.user_assigned),
             properties: serde_json::Map::new(),
@@ -338,7 +341,7 @@ impl Synthetic {
             let identities =
                 VmIdentities { system_assigned: Some(self.system_assigned(vm)), user_assigned };
             let address = IpAddr::V4(self.address(vm)).into();
-            builder.vm(tenant, self.vm_id(vm)?, Some(address), identities)?;
+            builder.vm(tenant, self.vm_id(vm)?, Some(address), None, identities)?;
         }
         Ok(builder.build())
     }

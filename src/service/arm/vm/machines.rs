@@ -7,7 +7,7 @@ use hyper::header::{HeaderName, LOCATION, RETRY_AFTER};
 use serde_json::{Map, Value, json};
 
 use super::identity::IdentityType;
-use super::plan::{self, ADDRESS_TAG, Wanted};
+use super::plan::{self, ADDRESS_TAG, THROTTLE_TAG, Wanted};
 use super::profile;
 use crate::base::ids::ArmId;
 use crate::service::arm::date;
@@ -102,6 +102,7 @@ pub(crate) fn put(
             tags: BTreeMap::new(),
             address: None,
             listener: None,
+            throttle: None,
             system_assigned: None,
             user_assigned: Vec::new(),
             properties: Map::new(),
@@ -184,10 +185,16 @@ fn show(state: &State, vm: &VirtualMachine) -> Value {
     properties.insert("vmId".to_owned(), vm.vm_id.to_string().into());
     properties.insert("provisioningState".to_owned(), "Succeeded".into());
     let mut tags = vm.tags.clone();
-    // A machine from a world file has an address, but no tag for it. Without this tag, a client that reads
-    // the machine and writes it back would remove the address.
-    if let Some(address) = vm.address.filter(|_| plan::address_tag(&vm.tags).is_none()) {
-        tags.insert(ADDRESS_TAG.to_owned(), address.to_string());
+    // A machine from a world file has an address and limits, but no tags for them. Without these tags, a client
+    // that reads the machine and writes it back would remove them.
+    let tagged = [
+        (ADDRESS_TAG, vm.address.map(|address| address.to_string())),
+        (THROTTLE_TAG, vm.throttle.map(|throttle| throttle.to_string())),
+    ];
+    for (name, value) in tagged {
+        if let Some(value) = value.filter(|_| plan::tag(&vm.tags, name).is_none()) {
+            tags.insert(name.to_owned(), value);
+        }
     }
     for (name, value) in [
         ("id", vm.id.as_str().into()),

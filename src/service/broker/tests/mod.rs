@@ -1,5 +1,6 @@
 mod clocks;
 mod holdings;
+mod throttle;
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc;

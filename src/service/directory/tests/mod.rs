@@ -21,7 +21,7 @@ use crate::service::world::record::{
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Scope};
 use crate::service::world::tests::PREFIX;
-use crate::service::world::{Address, IdentityKind, SelectError, Selector, Vm, file};
+use crate::service::world::{Address, IdentityKind, SelectError, Selector, Throttle, Vm, file};
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -49,6 +49,7 @@ fn options(propagation_delay: Seconds) -> DirectoryOptions {
             min_distance: Seconds(0),
         },
         credentials: CredentialOptions::default(),
+        throttle: Throttle::Off,
     }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::federation::FederatedCredential;
 use super::roles::{Grant, Scope};
+use super::throttle::Throttle;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
@@ -140,6 +141,9 @@ pub struct VirtualMachine {
     /// Port of its own listener on 127.0.0.1, if it has one. Callers there are this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<u16>,
+    /// Limits of its requests, in place of those of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
     /// Its system-assigned identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_assigned: Option<IdentityIds>,
