@@ -1,8 +1,8 @@
 //! The directory itself: opening, reading, and the four steps of a write.
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rand::rngs::StdRng;
