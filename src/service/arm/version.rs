@@ -288,7 +288,7 @@ pub(super) static ROLE_DEFINITIONS: ResourceType = ResourceType {
 };
 
 /// Types in the list of providers.
-pub(super) static ALL: [&ResourceType; 12] = [
+pub(super) static ALL: [&ResourceType; 13] = [
     &ROLE_ASSIGNMENTS,
     &ROLE_DEFINITIONS,
     &VIRTUAL_MACHINES,
