@@ -233,8 +233,8 @@ fn authority_url(text: &str) -> Result<String, String> {
     let url: Option<Uri> = text.parse().ok();
     let fits = |url: Uri| {
         let is_http = matches!(url.scheme_str(), Some("https" | "http"));
-        let authority = url.authority().map_or("", |authority| authority.as_str());
-        is_http && !authority.contains('@') && url.query().is_none()
+        let is_plain = url.authority().is_some_and(|own| !own.as_str().contains('@'));
+        is_http && is_plain && url.query().is_none()
     };
     if url.is_some_and(fits) {
         return Ok(text.trim_end_matches('/').to_owned());
