@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args};
+use hyper::Uri;
 
 use super::expose::Exposable;
 use crate::base::client::Origin;
@@ -52,7 +53,7 @@ pub(crate) struct ServeArgs {
     )]
     pub(super) max_secret_versions: NonZeroUsize,
     /// URL at which vaults and `/metadata/endpoints` send clients for tokens, such as `https://login.microsoftonline.com` [default: the token service]
-    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
+    #[arg(long, value_name = "URL", value_parser = authority_url, env = "MINTBENCH_SERVE_AUTHORITY_URL")]
     pub(super) authority_url: Option<String>,
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
@@ -171,10 +172,10 @@ pub(crate) struct ServeArgs {
     /// Issuers that are asked for their keys over plain HTTP: loopback or any
     #[arg(long, value_name = "WHICH", default_value = "loopback", value_parser = plain_http, env = "MINTBENCH_SERVE_ISSUER_HTTP")]
     pub(super) issuer_http: PlainHttp,
-    /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
+    /// World file (TOML), or a world that `mintbench world export` wrote: tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     pub(super) world: Option<PathBuf>,
-    /// World that `mintbench world export` wrote, or a world file; used at the first start only
+    /// As --world; later starts do not say that they ignore it
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_SEED_WORLD")]
     pub(super) seed_world: Option<PathBuf>,
     /// Synthetic world for load tests: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
@@ -230,6 +231,20 @@ fn arm_auth(text: &str) -> Result<ArmAuth, String> {
         "off" => Ok(ArmAuth::Off),
         _ => Err("use bearer or off".to_owned()),
     }
+}
+
+/// Parses a URL whose path clients extend. It has no slash at the end, no query and no credentials.
+fn authority_url(text: &str) -> Result<String, String> {
+    let url: Option<Uri> = text.parse().ok();
+    let fits = |url: Uri| {
+        let is_http = matches!(url.scheme_str(), Some("https" | "http"));
+        let is_plain = url.authority().is_some_and(|own| !own.as_str().contains('@'));
+        is_http && is_plain && url.query().is_none()
+    };
+    if url.is_some_and(fits) {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err("write https:// and a host, such as https://login.microsoftonline.com".to_owned())
 }
 
 /// An issuer, and the file with its keys.

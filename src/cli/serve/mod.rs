@@ -79,6 +79,9 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         end_with_stdin().map_err(ServeError::Signals)?;
     }
     let (store, new) = store(args)?;
+    if new.is_none() {
+        say_what_is_ignored(args);
+    }
     // A failed start leaves no files behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
     let announced = |server| announce(&server, &options).map(|()| server).map_err(ServeError::from);
@@ -185,12 +188,25 @@ fn seed(args: &ServeArgs, signals: &mut StopSignals) -> Result<Vec<Record>, Serv
     let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
     let beside = |name: &str| files::read_text(&folder.join(name), CREDENTIAL_BYTES_MAX);
     let name = path.display().to_string();
-    let records = match &args.seed_world {
-        Some(_) => archive::read(&name, &text, &beside)?.records,
-        None => file::parse_with(&name, &text, &beside)?,
-    };
+    let records = archive::read(&name, &text, &beside)?.records;
     warn_of_vms_without_address(&records);
     Ok(records)
+}
+
+/// Says that a folder with a world ignores the flag that names another one. `--seed-world` says so by its name.
+fn say_what_is_ignored(args: &ServeArgs) {
+    let Some(folder) = &args.data else { return };
+    let folder = folder.display();
+    if let Some(world) = &args.world {
+        let world = world.display();
+        say(format_args!(
+            "note: `{folder}` has a world since its first start, so --world is ignored; `mintbench world import --replace {world} --data {folder}` takes it"
+        ));
+    } else if args.synthetic.is_some() {
+        say(format_args!(
+            "note: `{folder}` has a world since its first start, so --synthetic is ignored; name another folder"
+        ));
+    }
 }
 
 /// Logs the first VM without an address, and the number of such VMs. No program can call as such a VM.
@@ -266,7 +282,7 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         vault: listen(args.vault, VAULT_PORT, "vault"),
         vault_uri: args.vault_uri.clone(),
         max_secret_versions: args.max_secret_versions,
-        authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        authority_url: args.authority_url.clone(),
         sts: listen(args.sts, STS_PORT, "sts"),
         connections: connections.limits()?,
         admin: listen(args.admin, ADMIN_PORT, "admin"),
@@ -304,7 +320,8 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
 /// end the server. What people need besides goes to standard error, or to a terminal only.
 fn announce(server: &Server, options: &ServerOptions) -> Result<(), PrintError> {
     let said = banner(&reached(server, options), &options.host_names);
-    if !said.is_empty() {
+    // The process that started a server for itself knows what it exposes.
+    if options.clients == Clients::OfUser && !said.is_empty() {
         say(said);
     }
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));

@@ -13,6 +13,7 @@ mod dispatch;
 mod endpoints;
 mod error;
 mod list;
+mod operations;
 mod options;
 mod reply;
 mod request;

@@ -31,7 +31,6 @@ use crate::base::tls;
 use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
 use crate::service::admin::{Admin, AdminOptions, Guard, MetricSources};
-use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::{Broker, CallerSecrets};
 use crate::service::imds::{AppService, Extension, GatewayNotice, Imds};
@@ -39,7 +38,7 @@ use crate::service::source::Remote;
 use crate::service::sts::{Federation, Sts};
 use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
 
-use addresses::{names, service_addresses};
+use addresses::{names, own_services, service_addresses};
 use admin_secret::AdminSecret;
 use bound::{Bound, Priority, callable};
 pub(crate) use checkup::check_store;
@@ -53,7 +52,6 @@ use trim::Trimmer;
 use vm_listeners::{Served, VmListeners};
 use worker::Worker;
 
-use crate::service::vault;
 use crate::service::vault::{Vault, VaultOptions};
 
 // Settings types, exported so that code that starts a server needs no module below this one.
@@ -192,6 +190,7 @@ impl Server {
         let names = names(options, &sockets);
         let host_names = HostNames::new(&options.host_names);
         let service_addresses = service_addresses(options, &sockets)?;
+        directory.serve(own_services(&names, &sockets)?);
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -205,11 +204,6 @@ impl Server {
             max_assertion_lifetime: options.max_assertion_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
             federation: Arc::new(Federation::new(options.federation.clone())?),
-            services: vec![
-                (service_addresses.arm.port(), arm::AUDIENCE),
-                (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),
-                (sockets.vault.uris.port(), vault::AUDIENCE),
-            ],
             seed: options.sts_seed,
         };
         let authority = options.authority_url.clone();

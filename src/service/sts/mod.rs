@@ -59,8 +59,6 @@ pub(crate) struct StsOptions {
     pub trusted_issuers: Vec<Certificate>,
     /// Keys of other issuers, whose tokens prove identities with federated credentials.
     pub federation: Arc<Federation>,
-    /// Other services of this server: port, and audience of tokens for the service.
-    pub services: Vec<(u16, &'static str)>,
     /// Seed of request ids and of the opaque claims in tokens.
     pub seed: [u8; 32],
 }
@@ -77,11 +75,9 @@ pub(crate) struct Sts {
     /// Host and port of this listener, used for requests without a usable `Host`.
     authority: String,
     hosts: HostRules,
-    names: Vec<String>,
     max_assertion_lifetime: Option<Seconds>,
     trusted: Vec<Certificate>,
     federation: Arc<Federation>,
-    services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
 }
 
@@ -108,7 +104,6 @@ impl Sts {
             max_assertion_lifetime,
             trusted_issuers,
             federation,
-            services,
             seed,
         } = options;
         let authority = match base_url.split_once("://") {
@@ -122,11 +117,9 @@ impl Sts {
             managed,
             hosts: HostRules::named(own_hosts(&authority, &names)),
             authority,
-            names,
             max_assertion_lifetime,
             trusted: trusted_issuers,
             federation,
-            services,
             rng: Mutex::new(StdRng::from_seed(seed)),
         }
     }

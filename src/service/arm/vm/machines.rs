@@ -3,27 +3,26 @@
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
-use hyper::header::{HeaderName, LOCATION, RETRY_AFTER};
 use serde_json::{Map, Value, json};
 
 use super::identity::IdentityType;
 use super::plan::{self, ADDRESS_TAG, THROTTLE_TAG, Wanted};
 use super::profile;
 use crate::base::ids::ArmId;
-use crate::service::arm::date;
 use crate::service::arm::error::ArmError;
 use crate::service::arm::list::readable;
+use crate::service::arm::operations::{self, Place};
 use crate::service::arm::reply::Reply;
 use crate::service::arm::request::call::Call;
 use crate::service::arm::request::content::property;
 use crate::service::arm::request::filter::{Field, Filter, Term};
 use crate::service::arm::request::route::Kind;
 use crate::service::arm::tracked::{self, Verb, admit, not_found};
+use crate::service::arm::version;
 use crate::service::directory::{IdSource, State, VmEntry};
 use crate::service::world::record::{Change, Record, VirtualMachine};
 
 const KIND: Kind = Kind::VirtualMachine;
-const ASYNC_OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
 
 /// `GET` of a machine.
 pub(crate) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
@@ -110,7 +109,7 @@ pub(crate) fn put(
     };
     let vm = plan::replace(call, state, fresh, blank, wanted)?;
     let reply = Reply::put(before, show(state, &vm));
-    let reply = tracking(call, reply, &vm);
+    let reply = operations::tracked(call, reply, place(&vm));
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
 
@@ -126,7 +125,7 @@ pub(crate) fn patch(
     let before = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
     let own = VirtualMachine::clone(&before.vm.record);
     let vm = plan::merge(call, state, fresh, own, wanted)?;
-    let reply = tracking(call, Reply::ok(show(state, &vm)), &vm);
+    let reply = operations::tracked(call, Reply::ok(show(state, &vm)), place(&vm));
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
 
@@ -141,38 +140,12 @@ pub(crate) fn delete(
         return Ok((Vec::new(), Reply::empty(StatusCode::NO_CONTENT)));
     };
     let vm = &entry.vm.record;
-    let accepted = Reply::empty(StatusCode::ACCEPTED);
-    let location = format!("{}&monitor=true", operation_url(call, vm));
-    let reply = tracking(call, accepted, vm).with(LOCATION, location);
+    let reply = operations::accepted(call, place(vm));
     Ok((tracked::removal(call, state, KIND, &vm.id), reply))
 }
 
-/// Adds the headers of a long-running write. The write is already done, so clients ask for its state once.
-fn tracking(call: &Call, reply: Reply, vm: &VirtualMachine) -> Reply {
-    reply.with(ASYNC_OPERATION, operation_url(call, vm)).with(RETRY_AFTER, "0".to_owned())
-}
-
-fn operation_url(call: &Call, vm: &VirtualMachine) -> String {
-    let (subscription, location) = (vm.id.subscription(), vm.location.replace(' ', ""));
-    format!(
-        "{}/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/operations/{}?api-version={}",
-        call.base_url,
-        call.operation,
-        call.query.version()
-    )
-}
-
-/// `GET` of the state of an operation, which is always `Succeeded`. With `monitor` it answers a `Location`
-/// URL.
-pub(crate) fn operation(call: &Call, id: &str) -> Result<Reply, ArmError> {
-    if uuid::Uuid::try_parse(id).is_err() {
-        return Err(ArmError::NoSuchPath);
-    }
-    if call.query.get("monitor").is_some_and(|monitor| monitor.eq_ignore_ascii_case("true")) {
-        return Ok(Reply::empty(StatusCode::NO_CONTENT));
-    }
-    let now = date::iso(call.now);
-    Ok(Reply::ok(json!({"startTime": now, "endTime": now, "status": "Succeeded", "name": id})))
+fn place(vm: &VirtualMachine) -> Place<'_> {
+    (&version::OPERATIONS, vm.id.subscription(), &vm.location)
 }
 
 fn show(state: &State, vm: &VirtualMachine) -> Value {
