@@ -67,6 +67,12 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// Returns the id that a client sent, without its credential.
+pub(super) fn client_id(form: &Form<'_>, headers: &HeaderMap) -> Option<String> {
+    let basic = basic(headers).ok().flatten().map(|(id, _)| id);
+    basic.or_else(|| form.get("client_id").map(str::to_owned))
+}
+
 fn assertion<'a>(form: &'a Form<'_>) -> Result<Option<&'a str>, StsError> {
     let Some(assertion) = form.get("client_assertion") else { return Ok(None) };
     match form.require("client_assertion_type")? {

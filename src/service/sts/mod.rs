@@ -34,9 +34,12 @@ use crate::base::http::{
 use crate::base::ids::TenantId;
 use crate::base::x509::Certificate;
 use crate::service::directory::Directory;
+use crate::service::faults::{Asked, Endpoint, Faults};
 use crate::service::token::Issuer;
+use client::client_id;
 use error::{StsError, TenantAt};
 pub(crate) use federation::{Federation, FederationOptions, PlainHttp};
+use form::Form;
 use reply::Trace;
 use route::{Document, Realm, Route, Version};
 
@@ -83,6 +86,7 @@ pub(crate) struct Sts {
     federation: Arc<Federation>,
     services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
+    faults: Arc<Faults>,
 }
 
 /// Body of a request.
@@ -128,7 +132,13 @@ impl Sts {
             federation,
             services,
             rng: Mutex::new(StdRng::from_seed(seed)),
+            faults: Arc::default(),
         }
+    }
+
+    /// Lets answers be faulty. Rules look at the body of a request, too.
+    pub(crate) fn with_faults(self, faults: Arc<Faults>) -> Self {
+        Self { faults, ..self }
     }
 
     /// Returns the scheme and authority by which a request reached this listener, without a final slash.
@@ -193,6 +203,17 @@ impl Sts {
         }
     }
 
+    /// Returns what a request asks for.
+    fn asked(&self, parts: &Parts, body: &Body) -> Asked {
+        let Body::Read(bytes) = body else { return Asked::default() };
+        let Ok(form) = Form::parse(bytes) else { return Asked::default() };
+        let client_id = client_id(&form, &parts.headers).unwrap_or_default();
+        let resource = form.get("resource").or(form.get("scope")).map(str::to_owned);
+        let wants_token = resource.is_some();
+        let asked = Asked::of_client(&self.directory.read(), &client_id, resource);
+        Asked { wants_token, ..asked }
+    }
+
     /// Returns two ids that no other request has.
     fn ids(&self) -> [Uuid; 2] {
         let mut rng = self.rng.lock();
@@ -233,8 +254,15 @@ impl Surface for Sts {
             // The connection is broken, so nobody reads the answer.
             Err(BodyError::Broken) => Body::Read(Bytes::new()),
         };
-        self.prepare(&parts, &body).await;
-        self.answer(*scheme, &parts, &body)
+        let answer = async {
+            self.prepare(&parts, &body).await;
+            self.answer(*scheme, &parts, &body)
+        };
+        if !self.faults.is_on() {
+            return answer.await;
+        }
+        let asked = self.asked(&parts, &body);
+        Box::pin(self.faults.around(Endpoint::Sts, &asked, answer)).await
     }
 }
 
