@@ -136,9 +136,15 @@ pub(crate) fn offset(text: &str) -> Result<i64, String> {
 
 /// Formats a distance as [`offset`] parses it.
 pub(crate) fn offset_text(ahead_s: i64) -> String {
-    let sign = if ahead_s < 0 { '-' } else { '+' };
-    let span = Duration::from_secs(ahead_s.unsigned_abs());
-    format!("{sign}{}", humantime::format_duration(span))
+    const UNITS: [(u64, &str); 4] = [(86_400, "days"), (3600, "h"), (60, "m"), (1, "s")];
+    let (sign, mut left) = (if ahead_s < 0 { "-" } else { "+" }, ahead_s.unsigned_abs());
+    let parts = UNITS.into_iter().filter_map(|(seconds, unit)| {
+        let count = left / seconds;
+        left %= seconds;
+        (count > 0).then(|| format!("{count}{unit}"))
+    });
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { "+0s".to_owned() } else { format!("{sign}{}", parts.join(" ")) }
 }
 
 /// The machine's wall clock, moved by a number of seconds that may change.
@@ -289,6 +295,7 @@ mod tests {
             assert_eq!(offset(text), Ok(ahead_s));
             assert_eq!(offset(&offset_text(ahead_s)), Ok(ahead_s));
         }
+        assert_eq!([8_640_000, -3661, 0].map(offset_text), ["+100days", "-1h 1m 1s", "+0s"]);
         for text in ["", "3", "+-3h", "--3h", "367days", "-10000years"] {
             let error = offset(text).unwrap_err();
             assert!(error.contains("write +3h"), "{error}");

@@ -121,14 +121,18 @@ fn requests_that_hang_end_with_the_faults_and_with_the_server() {
         connection.send(head.as_bytes());
         connection
     };
-    let metric = r#"mintbench_faults_total{endpoint="imds",kind="hang"}"#;
+    let hung = |count: u64| {
+        let line = format!("mintbench_faults_total{{endpoint=\"imds\",kind=\"hang\"}} {count}\n");
+        let shown = || broker.connect("admin").get("/metrics").text().contains(&line);
+        poll(|| shown().then_some(()));
+    };
     let mut first = ask();
-    poll(|| (broker.metric::<u64>(metric) == 1).then_some(()));
+    hung(1);
     broker.ask_admin("DELETE", "/faults", "");
     assert!(first.read().is_none());
     set(&broker, &hang);
     let mut second = ask();
-    poll(|| (broker.metric::<u64>(metric) == 2).then_some(()));
+    hung(2);
     broker.signal(Signal::TERM);
     assert!(second.read().is_none());
     assert_eq!(broker.wait().code(), Some(0));
@@ -198,7 +202,7 @@ fn the_other_endpoints_and_the_source_of_tokens_have_faults_in_their_own_form() 
     let refused = ask_sts(&broker);
     assert_eq!((refused.status, &refused.json()["error_codes"][0]), (429, &json!(90033)));
     set(&broker, &json!([{ "endpoint": "sts", "identities": ["another"], "fault": busy }]));
-    assert_eq!(ask_sts(&broker).status, 400);
+    assert_ne!(ask_sts(&broker).status, 429);
     set(&broker, &json!([{ "endpoint": "arm", "resources": ["/subscriptions"], "fault": busy }]));
     let mut arm = broker.connect("arm");
     assert_eq!(arm.get("/metadata/endpoints?api-version=2015-01-01").status, 200);

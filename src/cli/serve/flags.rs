@@ -100,7 +100,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(super) secret_files: SecretFiles,
     #[command(flatten)]
-    pub(super) tests: TestTools,
+    pub(super) tests: TestFlags,
     /// Further host name of this server, besides addresses and localhost, for the `Host` header and the
     /// server certificate; may be repeated
     #[arg(
@@ -303,7 +303,7 @@ impl ServeArgs {
 
 /// Flags for what only a test may do.
 #[derive(Clone, Debug, Args)]
-pub(super) struct TestTools {
+pub(super) struct TestFlags {
     /// Let the admin endpoint put the world back to its state at this start, move the clock, and break tokens
     #[arg(long, env = "MINTBENCH_SERVE_TEST_TOOLS")]
     pub(super) test_tools: bool,

@@ -63,10 +63,6 @@ impl Asked {
         self.vm.first().or(self.identity.first()).map_or("", String::as_str)
     }
 
-    pub(super) const fn is_for_token(&self) -> bool {
-        self.wants_token
-    }
-
     /// Returns true if each list is empty or names the request.
     pub(super) fn is_of(
         &self,

@@ -72,7 +72,7 @@ impl Rule {
             && self.from.is_none_or(|from| from.0.as_nanos() <= age_ns)
             && self.until.is_none_or(|until| age_ns < until.0.as_nanos())
             && asked.is_of(&self.vms, &self.identities, &self.resources)
-            && (asked.is_for_token() || !matches!(self.fault, Fault::Token { .. }))
+            && (asked.wants_token || !matches!(self.fault, Fault::Token { .. }))
     }
 }
 

@@ -34,12 +34,10 @@ use crate::base::http::{
 use crate::base::ids::TenantId;
 use crate::base::x509::Certificate;
 use crate::service::directory::Directory;
-use crate::service::faults::{Asked, Endpoint, Faults};
+use crate::service::faults::{Endpoint, Faults};
 use crate::service::token::Issuer;
-use client::client_id;
 use error::{StsError, TenantAt};
 pub(crate) use federation::{Federation, FederationOptions, PlainHttp};
-use form::Form;
 use reply::Trace;
 use route::{Document, Realm, Route, Version};
 
@@ -137,6 +135,7 @@ impl Sts {
     }
 
     /// Lets answers be faulty. Rules look at the body of a request, too.
+    #[must_use]
     pub(crate) fn with_faults(self, faults: Arc<Faults>) -> Self {
         Self { faults, ..self }
     }
@@ -201,17 +200,6 @@ impl Sts {
                 self.directory.read().tenant(id).map(|tenant| Realm::Tenant(tenant.id))
             }
         }
-    }
-
-    /// Returns what a request asks for.
-    fn asked(&self, parts: &Parts, body: &Body) -> Asked {
-        let Body::Read(bytes) = body else { return Asked::default() };
-        let Ok(form) = Form::parse(bytes) else { return Asked::default() };
-        let client_id = client_id(&form, &parts.headers).unwrap_or_default();
-        let resource = form.get("resource").or(form.get("scope")).map(str::to_owned);
-        let wants_token = resource.is_some();
-        let asked = Asked::of_client(&self.directory.read(), &client_id, resource);
-        Asked { wants_token, ..asked }
     }
 
     /// Returns two ids that no other request has.

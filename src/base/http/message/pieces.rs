@@ -27,15 +27,15 @@ impl Cut {
 /// A body of known length that arrives in pieces. If the pieces end early, the connection is closed.
 #[derive(Debug)]
 pub(crate) struct Pieces {
-    pieces: mpsc::Receiver<Bytes>,
+    source: mpsc::Receiver<Bytes>,
     left: usize,
     /// True once hyper has had the opportunity to write the pieces before an early end.
     is_written: bool,
 }
 
 impl Pieces {
-    pub(super) const fn new(len: usize, pieces: mpsc::Receiver<Bytes>) -> Self {
-        Self { pieces, left: len, is_written: false }
+    pub(super) const fn new(len: usize, source: mpsc::Receiver<Bytes>) -> Self {
+        Self { source, left: len, is_written: false }
     }
 
     /// Returns the number of bytes that are announced and were not taken.
@@ -47,7 +47,7 @@ impl Pieces {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        match ready!(self.pieces.poll_recv(context)) {
+        match ready!(self.source.poll_recv(context)) {
             Some(mut piece) => {
                 piece.truncate(self.left);
                 self.left -= piece.len();

@@ -44,8 +44,7 @@ pub(super) fn faults_of(plan: &FaultPlan) -> Vec<String> {
 fn in_rule(rule: &Rule) -> [Option<String>; 7] {
     [
         names(rule),
-        (!(rule.share > 0.0 && rule.share <= 1.0))
-            .then(|| format!("share: {} is no share; write a number above 0, up to 1", rule.share)),
+        share(rule.share),
         times(rule),
         callers(rule),
         status(&rule.fault),
@@ -66,6 +65,11 @@ fn names(rule: &Rule) -> Option<String> {
         (count > NAMES_MAX)
             .then(|| format!("{field}: there are {count}; write {NAMES_MAX} at most"))
     })
+}
+
+fn share(share: f64) -> Option<String> {
+    let is_share = share > 0.0 && share <= 1.0;
+    (!is_share).then(|| format!("share: {share} is no share; write a number above 0, up to 1"))
 }
 
 fn times(rule: &Rule) -> Option<String> {

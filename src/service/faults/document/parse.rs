@@ -32,13 +32,11 @@ impl FaultPlan {
             serde_json::from_str(text).map_err(failed)?
         } else {
             let toml_file::Read { value, faults } = toml_file::read(text);
-            match value.filter(|_| faults.is_empty()) {
-                Some(plan) => plan,
-                None => {
-                    let said = faults.iter().map(|fault| fault.of_file(name));
-                    return Err(PlanError::Faults(said.collect()));
-                }
-            }
+            let Some(plan) = value.filter(|_| faults.is_empty()) else {
+                let said = faults.iter().map(|fault| fault.of_file(name));
+                return Err(PlanError::Faults(said.collect()));
+            };
+            plan
         };
         let faults = faults_of(&plan);
         if faults.is_empty() { Ok(plan) } else { Err(PlanError::Faults(faults)) }
