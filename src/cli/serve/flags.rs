@@ -9,7 +9,7 @@ use hyper::Uri;
 
 use super::expose::Exposable;
 use crate::base::client::Origin;
-use crate::base::clock::Seconds;
+use crate::base::clock::{Seconds, offset};
 use crate::base::synthetic::Synthetic;
 use crate::cli::explain::TIME_ADVICE;
 use crate::cli::secret_files::SecretFiles;
@@ -106,7 +106,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(super) secret_files: SecretFiles,
     #[command(flatten)]
-    pub(super) tests: TestTools,
+    pub(super) tests: TestFlags,
     /// Further host name of this server, besides addresses and localhost, for the `Host` header and the
     /// server certificate; may be repeated
     #[arg(
@@ -322,11 +322,17 @@ impl ServeArgs {
 }
 
 /// Flags for what only a test may do.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct TestTools {
-    /// Let `POST /reset` of the admin endpoint put the world back to its state at this start
+#[derive(Clone, Debug, Args)]
+pub(super) struct TestFlags {
+    /// Let the admin endpoint put the world back to its state at this start, move the clock, and break tokens
     #[arg(long, env = "MINTBENCH_SERVE_TEST_TOOLS")]
     pub(super) test_tools: bool,
+    /// Distance of the server's clock from that of the machine, such as +3h; needs --test-tools
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = offset, env = "MINTBENCH_SERVE_CLOCK")]
+    pub(super) clock: Option<i64>,
+    /// Faults to inject on purpose (TOML or JSON), until `/faults` of the admin endpoint replaces them
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_FAULTS")]
+    pub(super) faults: Option<PathBuf>,
 }
 
 /// Error of settings that exclude each other.

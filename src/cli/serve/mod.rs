@@ -28,15 +28,15 @@ use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
 use super::terminal::{Log, PrintError, Stream, print, say};
-use crate::base::clock::{Clock, SystemClock, UnixSeconds};
+use crate::base::clock::{Clock, MovedClock, SystemClock, UnixSeconds};
 use crate::base::files;
-use crate::base::files::CREDENTIAL_BYTES_MAX;
+use crate::base::files::{CREDENTIAL_BYTES_MAX, SETTINGS_BYTES_MAX};
 use crate::base::process;
 use crate::base::secret::Redacted;
 use crate::service::server;
 use crate::service::server::{
     ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, Clients, ConnectionOptions,
-    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FederationOptions,
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FaultPlan, FederationOptions,
     FolderOptions, ForeignKeys, MemoryStore, NewStore, Readers, RedbStore, RemoteSource, Server,
     ServerError, ServerOptions, SigningOptions, Store,
 };
@@ -100,8 +100,11 @@ fn start(
     store: Box<dyn Store>,
     signals: &mut StopSignals,
 ) -> Result<Server, ServeError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let authority = Arc::new(authority(args, clock.now())?);
+    let clock: Arc<dyn Clock> = match &options.test_tools {
+        Some(moved) => Arc::<MovedClock>::clone(moved),
+        None => Arc::new(SystemClock),
+    };
+    let authority = Arc::new(authority(args, clock.machine_now())?);
     let seed = || seed(args, signals);
     let directory = Arc::new(directory(args, store, seed, &authority, clock.now())?);
     if args.arm_auth == ArmAuth::Off {
@@ -247,6 +250,22 @@ fn federation(args: &ServeArgs) -> Result<FederationOptions, ServeError> {
     })
 }
 
+/// Returns the clock of a server for tests.
+fn moved_clock(args: &ServeArgs) -> Result<Option<Arc<MovedClock>>, ServeError> {
+    let ahead_s = args.tests.clock;
+    if !args.tests.test_tools {
+        return ahead_s.map_or(Ok(None), |_| Err(ServeError::Clock));
+    }
+    Ok(Some(Arc::new(MovedClock::new(ahead_s.unwrap_or(0)))))
+}
+
+/// Returns the faults of the start.
+fn fault_plan(args: &ServeArgs) -> Result<Option<FaultPlan>, ServeError> {
+    let Some(path) = &args.tests.faults else { return Ok(None) };
+    let text = files::read_text(path, SETTINGS_BYTES_MAX)?;
+    Ok(Some(FaultPlan::parse(&path.display().to_string(), &text)?))
+}
+
 /// Mint lanes for each core when tokens come from another process. It is the number of simultaneous calls.
 const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
@@ -288,7 +307,8 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         admin: listen(args.admin, ADMIN_PORT, "admin"),
         exposed: exposed.clone(),
         hiccups: args.hiccups,
-        test_tools: args.tests.test_tools,
+        test_tools: moved_clock(args)?,
+        faults: fault_plan(args)?,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
         readers: if args.hidden.hyper_only { Readers::HyperOnly } else { Readers::Both },

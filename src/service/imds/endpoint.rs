@@ -11,8 +11,9 @@ use super::admission::admit;
 use super::direct::Memory;
 use super::error::ImdsError;
 use super::gateway::GatewayNotice;
+use super::parameters::asked;
 use super::query::Query;
-use super::reply::mark;
+use super::reply::{REQUEST_ID, mark};
 use super::route::Route;
 use super::versions;
 use crate::base::clock::Clock;
@@ -22,6 +23,7 @@ use crate::base::http::{
 };
 use crate::service::broker::Broker;
 use crate::service::directory::{Called, Caller};
+use crate::service::faults::{Asked, Endpoint, Target};
 use crate::service::world::{Category, Vm};
 
 /// The identity endpoint of one worker thread.
@@ -159,5 +161,20 @@ impl Surface for Imds {
     ) -> PlainAnswer {
         let Some(memory) = &self.memory else { return PlainAnswer::Left };
         self.answer_hit(&mut memory.lock(), caller, request, answer)
+    }
+}
+
+impl Target for Imds {
+    const ENDPOINT: Endpoint = Endpoint::Imds;
+
+    fn asked(&self, caller: &Caller, request: &Request<Incoming>) -> Asked {
+        let now = self.clock.now();
+        asked(self.broker.vm(caller, now).as_ref(), request.uri().query().unwrap_or_default(), now)
+    }
+
+    fn dress(&self, refusal: &mut Response<Payload>) {
+        if !refusal.headers().contains_key(REQUEST_ID) {
+            mark(refusal.headers_mut(), self.request_ids.next());
+        }
     }
 }

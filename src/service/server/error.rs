@@ -7,6 +7,7 @@ use super::operator::OperatorError;
 use crate::base::http::BindError;
 use crate::base::network::Holder;
 use crate::base::tls::TlsError;
+use crate::service::faults::PlanRefused;
 use crate::service::source::SourceError;
 
 /// Reasons why a server does not start.
@@ -34,6 +35,9 @@ pub(crate) enum ServerError {
         /// Address that it was to listen on.
         addr: SocketAddr,
     },
+    /// The server cannot have these faults.
+    #[error(transparent)]
+    Faults(#[from] PlanRefused),
     /// Another process, or another surface, listens on the address.
     #[error(
         "the {surface} endpoint does not start: cannot listen on {addr}; {}, as in --{surface} {}",

@@ -34,6 +34,7 @@ use crate::base::http::{
 use crate::base::ids::TenantId;
 use crate::base::x509::Certificate;
 use crate::service::directory::Directory;
+use crate::service::faults::{Endpoint, Faults};
 use crate::service::token::Issuer;
 use error::{StsError, TenantAt};
 pub(crate) use federation::{Federation, FederationOptions, PlainHttp};
@@ -79,6 +80,7 @@ pub(crate) struct Sts {
     trusted: Vec<Certificate>,
     federation: Arc<Federation>,
     rng: Mutex<StdRng>,
+    faults: Arc<Faults>,
 }
 
 /// Body of a request.
@@ -121,7 +123,14 @@ impl Sts {
             trusted: trusted_issuers,
             federation,
             rng: Mutex::new(StdRng::from_seed(seed)),
+            faults: Arc::default(),
         }
+    }
+
+    /// Lets answers be faulty. Rules look at the body of a request, too.
+    #[must_use]
+    pub(crate) fn with_faults(self, faults: Arc<Faults>) -> Self {
+        Self { faults, ..self }
     }
 
     /// Returns the scheme and authority by which a request reached this listener, without a final slash.
@@ -226,8 +235,15 @@ impl Surface for Sts {
             // The connection is broken, so nobody reads the answer.
             Err(BodyError::Broken) => Body::Read(Bytes::new()),
         };
-        self.prepare(&parts, &body).await;
-        self.answer(*scheme, &parts, &body)
+        let answer = async {
+            self.prepare(&parts, &body).await;
+            self.answer(*scheme, &parts, &body)
+        };
+        if !self.faults.is_on() {
+            return answer.await;
+        }
+        let asked = self.asked(&parts, &body);
+        Box::pin(self.faults.around(Endpoint::Sts, &asked, answer)).await
     }
 }
 
