@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import pathlib
 import random
 import sys
@@ -60,8 +61,8 @@ def options():
         fail(f"there is no load {unknown[0]}; there are {', '.join(LOADS)}")
     if given.head == "changing" and given.loads != ["saturation"]:
         fail("only wrk changes the id of each request, and it takes no rate; add --loads saturation")
-    if given.keys and (len(given.keys) != 2 or any(keys % VMS for keys in given.keys)):
-        fail(f"--keys takes two multiples of {VMS}, as in 1000,100000")
+    if given.keys and (len(given.keys) < 2 or any(keys % VMS for keys in given.keys)):
+        fail(f"--keys takes several multiples of {VMS}, as in 1000,10000,100000")
     return given
 
 
@@ -73,10 +74,9 @@ class Log:
     kind: dict
 
     @classmethod
-    def of(cls, given):
+    def of_build(cls, path, kind):
         build = hashlib.sha256(pathlib.Path(MINTBENCH).read_bytes()).hexdigest()[:12]
-        kind = {"build": build, "seconds": given.seconds, "workers": given.workers, "head": given.head, "generator": given.generator, "keys": given.keys}
-        return cls(given.log, kind)
+        return cls(path, {"build": build} | kind)
 
     def lines(self):
         return [line for line in read_log(self.path) if all(line.get(key) == value for key, value in self.kind.items())]
@@ -186,15 +186,17 @@ def print_times(lines, loads):
 
 
 def print_keys(lines, given):
-    few, many = sorted(given.keys)
-    title(f"A hit among {many:,} keys beside one among {few:,}", "Processor time of the server for a request, in the same round.")
-    row("load", "mintbench", "raw", "mintbench beyond raw", "asked", "rounds")
-    row("---", *["--:"] * 5)
+    few, *others = sorted(given.keys)
+    title(f"A hit among many keys beside one among {few:,}", "Processor time of the server for a request, in the same round. It grows with the keys to the power of the exponent.")
+    row("load", "keys", "mintbench", "raw", "mintbench beyond raw", "asked", "exponent of mintbench", "of raw", "rounds")
+    row("---", *["--:"] * 8)
     for name in given.loads:
-        ours, raw = (ratios(lines, name, f"{server} {many}", f"{server} {few}", cpu_us) for server in ("mintbench", "raw"))
-        beyond = [ours[number] / raw[number] for number in sorted(ours.keys() & raw.keys())]
-        if beyond:
-            row(load_name(name), told(ours.values()), told(raw.values()), told(beyond), ASKED_KEYS, len(beyond))
+        for many in others:
+            ours, raw = (ratios(lines, name, f"{server} {many}", f"{server} {few}", cpu_us) for server in ("mintbench", "raw"))
+            beyond = [ours[number] / raw[number] for number in sorted(ours.keys() & raw.keys())]
+            exponents = (told([math.log(ratio, many / few) for ratio in of.values()]) for of in (ours, raw))
+            if beyond:
+                row(load_name(name), f"{many:,}", told(ours.values()), told(raw.values()), told(beyond), ASKED_KEYS, *exponents, len(beyond))
     print_each(lines, given.loads, [f"{server} {keys}" for keys in given.keys for server in ("mintbench", "raw")])
 
 
@@ -244,7 +246,8 @@ def print_table(given, lines):
 def main():
     given = options()
     raise_file_limit()
-    kept = Log.of(given)
+    names = ("seconds", "workers", "head", "generator", "keys")
+    kept = Log.of_build(given.log, {name: getattr(given, name) for name in names})
     if not given.table:
         (measure_keys if given.keys else measure_floors)(given, kept)
     print_table(given, kept.lines())

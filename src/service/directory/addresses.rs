@@ -74,9 +74,9 @@ impl State {
                 Change::Put(Record::VirtualMachine(vm)) => (&vm.id, vm.address),
                 _ => return None,
             };
-            let VirtualMachine { address, vm_id, .. } = *self.vms.get(id)?.vm.record;
+            let VirtualMachine { address, vm_id, .. } = &self.vms.get(id)?.vm.record;
             let address = address.filter(|own| next != Some(*own))?.ip()?;
-            Some(Change::Put(Record::FormerAddress(FormerAddress { address, vm_id })))
+            Some(Change::Put(Record::FormerAddress(FormerAddress { address, vm_id: *vm_id })))
         });
         left.collect()
     }

@@ -339,7 +339,7 @@ impl Server {
             let imds = imds.noticing(Arc::clone(&notice));
             let imds = options.readers.of(imds);
             responses.push(imds.responses());
-            self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
+            self.spawn("imds", Priority::Prompt, listener, Transport::Plain, imds)?;
         }
         Ok(responses)
     }
