@@ -32,9 +32,9 @@ VMS = 1000
 FIRST_VM = "127.1.0.1"
 # What a hit among many keys may cost beyond one among few, by what it costs a server that sends as many bodies.
 ASKED_KEYS = 1.05
-# A load that fills the cache, and how often it is made at most.
-WARM = Load("warm-up", 20_000)
-WARM_S, WARM_TIMES = 10, 20
+# Loads that fill the cache, one after the other. The first ones are slow: nearly each of their requests is a mint.
+WARM = (Load("warm-up", 4_000),) * 4 + (Load("warm-up", 20_000),) * 16
+WARM_S = 10
 # Each asks for other keys, and so does each round.
 WARM_SEED = 1_000_000
 
@@ -150,14 +150,14 @@ def measure_keys(given, kept):
 
 def warm_up(broker, asks):
     """Until hardly an answer is no hit."""
-    for number in range(WARM_TIMES):
+    for number, load in enumerate(WARM):
         log(f"{broker.name}: warm-up {number + 1}")
         try:
-            measure(WARM, broker, replace(asks, seconds=WARM_S), WARM_SEED + number)
+            measure(load, broker, replace(asks, seconds=WARM_S), WARM_SEED + number)
             return
         except Failed as error:
             log(str(error))
-    fail(f"{broker.name} has not all keys after {WARM_TIMES} loads of {WARM_S} s")
+    fail(f"{broker.name} has not all keys after {len(WARM)} loads of {WARM_S} s")
 
 
 def print_floors(lines, given):

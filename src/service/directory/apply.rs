@@ -333,7 +333,7 @@ impl State {
         let slot = Arc::new(VmSlot::new(vm.record.vm_id));
         slot.publish(Some(Arc::clone(vm)), when);
         if let Some(address) = address {
-            self.by_address.insert(address, Arc::clone(&slot));
+            self.by_address.put(address, Arc::clone(&slot));
         }
         slot
     }
@@ -341,8 +341,8 @@ impl State {
     /// Frees the address of the VM of `slot`, unless an earlier change gave it to another VM.
     fn give_up(&mut self, address: Option<Address>, slot: &Arc<VmSlot>) {
         let Some(address) = address else { return };
-        if self.by_address.get(&address).is_some_and(|held| Arc::ptr_eq(held, slot)) {
-            self.by_address.remove(&address);
+        if self.by_address.get(address).is_some_and(|held| Arc::ptr_eq(held, slot)) {
+            self.by_address.remove(address);
         }
     }
 

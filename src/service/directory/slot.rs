@@ -1,14 +1,17 @@
 //! Slot of one virtual machine: its present state for the identity endpoint, and pending changes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
 
 use super::effective::ChangeTime;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{ArmId, VmId};
 use crate::base::keyed_set::Keyed;
 use crate::base::sync::RwLock;
-use crate::service::world::Vm;
+use crate::service::world::{Address, Vm};
 
 /// VM that has a listener of its own. A VM that is created again under the same name is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,49 @@ impl Changing {
 impl Keyed<VmId> for Arc<VmSlot> {
     fn key(&self) -> &VmId {
         &self.vm_id
+    }
+}
+
+/// Slots by the addresses of their VMs.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    /// IPv4 addresses are mapped to IPv6: the keys are shorter than an [`Address`], and there may be millions.
+    by_ip: HashMap<Ipv6Addr, Arc<VmSlot>, RandomState>,
+    any: Option<Arc<VmSlot>>,
+}
+
+impl Addresses {
+    /// Makes room for so many more addresses.
+    pub(super) fn reserve(&mut self, more: usize) {
+        self.by_ip.reserve(more);
+    }
+
+    pub(super) fn get(&self, address: Address) -> Option<&Arc<VmSlot>> {
+        match address {
+            Address::Ip(ip) => self.by_ip.get(&mapped(ip)),
+            Address::Any => self.any.as_ref(),
+        }
+    }
+
+    pub(super) fn put(&mut self, address: Address, slot: Arc<VmSlot>) {
+        match address {
+            Address::Ip(ip) => drop(self.by_ip.insert(mapped(ip), slot)),
+            Address::Any => self.any = Some(slot),
+        }
+    }
+
+    pub(super) fn remove(&mut self, address: Address) {
+        match address {
+            Address::Ip(ip) => drop(self.by_ip.remove(&mapped(ip))),
+            Address::Any => self.any = None,
+        }
+    }
+}
+
+fn mapped(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
     }
 }
 

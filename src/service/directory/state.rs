@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::effective::ChangeTime;
 use super::objects::{Object, Objects};
-use super::slot::VmSlot;
+use super::slot::{Addresses, VmSlot};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
@@ -23,7 +23,7 @@ use crate::service::world::record::{
 };
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Grant, Hierarchy, Scope};
-use crate::service::world::{Address, Identity, Vm};
+use crate::service::world::{Identity, Vm};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -50,7 +50,7 @@ pub struct State {
     /// Keys in vaults.
     pub(super) keys: Objects<KeyContent>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
-    pub(super) by_address: Map<Address, Arc<VmSlot>>,
+    pub(super) by_address: Addresses,
     /// Slots of all VMs by the VMs' own ids.
     pub(super) by_vm_id: KeyedSet<VmId, Arc<VmSlot>>,
     pub(super) principals: KeyedSet<PrincipalId, Principal>,

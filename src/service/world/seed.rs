@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::address::Address;
 use super::federation::FederatedCredential;
 use super::record::{
-    Assignment, Record, ResourceGroup, SecretContent, SecretVersion, StoredSecret, Subscription,
-    Tags, Tenant, UserAssigned, Vault, VirtualMachine,
+    Assignment, Location, Record, ResourceGroup, SecretContent, SecretVersion, StoredSecret,
+    Subscription, Tags, Tenant, UserAssigned, Vault, VirtualMachine,
 };
 use super::resources::RESOURCE_LEN_MAX;
 use super::vault::{VaultSettings, vault_address};
@@ -72,6 +72,7 @@ pub enum WorldError {
 #[derive(Debug, Default)]
 pub(crate) struct SeedBuilder {
     records: Vec<Record>,
+    locations: HashSet<Location>,
     resources: HashSet<String>,
     tenants: HashSet<TenantId>,
     taken: HashSet<[u8; 16], foldhash::fast::RandomState>,
@@ -189,7 +190,7 @@ impl SeedBuilder {
         self.records.push(Record::VirtualMachine(VirtualMachine {
             vm_id: VmId::from_bytes(named_guid(&id.to_key())),
             id,
-            location: LOCATION.into(),
+            location: Location::from(LOCATION).shared(&mut self.locations),
             tags: Tags::new(),
             address,
             listener: None,
