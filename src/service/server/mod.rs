@@ -356,7 +356,7 @@ impl Server {
             let imds = options.readers.of(imds);
             responses.push(imds.responses());
             let imds = self.faulty(imds);
-            self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
+            self.spawn("imds", Priority::Prompt, listener, Transport::Plain, imds)?;
         }
         Ok(responses)
     }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::bound::Priority;
 use crate::base::http;
 use crate::base::http::{ConnectionLimiter, Shutdown, Surface, Transport};
-use crate::base::process::lower_priority;
+use crate::base::process::{lower_priority, prompt};
 
 /// Settings of a thread.
 pub(super) struct Worker<'a> {
@@ -32,10 +32,10 @@ impl Worker<'_> {
         surface: S,
     ) -> std::io::Result<JoinHandle<()>> {
         let Self { name, priority, transport, limiter, stop } = self;
-        let settle = move || {
-            if priority == Priority::Low {
-                lower_priority();
-            }
+        let settle = move || match priority {
+            Priority::Prompt => prompt(),
+            Priority::Normal => {}
+            Priority::Low => lower_priority(),
         };
         // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();

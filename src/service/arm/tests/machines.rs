@@ -264,7 +264,7 @@ fn a_machine_of_a_world_file_shows_address_and_limits_so_that_a_round_trip_keeps
     let world = world();
     let vm = world.machine("vm", &json!({"type": "SystemAssigned"}));
     let id: ArmId = vm.parse().unwrap();
-    let record = (*world.directory.read().vm(&id).unwrap().vm.record).clone();
+    let record = world.directory.read().vm(&id).unwrap().vm.record.clone();
     let seeded = crate::service::world::record::VirtualMachine {
         address: Some("10.0.0.9".parse().unwrap()),
         throttle: Some(Throttle::AZURE),

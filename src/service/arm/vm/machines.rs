@@ -88,7 +88,7 @@ pub(crate) fn put(
     let group = admit(call, state, Verb::Write, KIND, id)?;
     let is_inner = |name: &str| !name.ends_with(['.', '-']) && !name.starts_with('_');
     tracked::require_name(KIND, id.name(), 1..=64, is_inner)?;
-    let before = state.vm(id).map(|entry| &*entry.vm.record);
+    let before = state.vm(id).map(|entry| &entry.vm.record);
     if call.only_new && before.is_some() {
         return Err(ArmError::PreconditionFailed("If-None-Match"));
     }
@@ -97,7 +97,7 @@ pub(crate) fn put(
         None => VirtualMachine {
             id: tracked::new_id(&group, KIND, id)?,
             vm_id: fresh.vm_id(),
-            location: wanted.location(id, None)?,
+            location: wanted.location(id, None)?.into(),
             tags: BTreeMap::new(),
             address: None,
             listener: None,
@@ -173,7 +173,7 @@ fn show(state: &State, vm: &VirtualMachine) -> Value {
         ("id", vm.id.as_str().into()),
         ("name", vm.id.name().into()),
         ("type", KIND.resource_type().full_name().into()),
-        ("location", vm.location.as_str().into()),
+        ("location", (*vm.location).into()),
         ("tags", json!(tags)),
         ("properties", Value::Object(properties)),
     ] {

@@ -81,7 +81,7 @@ pub(crate) fn replace(
     vm: VirtualMachine,
     wanted: Wanted,
 ) -> Result<VirtualMachine, ArmError> {
-    let location = wanted.location(&vm.id, Some(&vm.location))?;
+    let location = wanted.location(&vm.id, Some(&vm.location))?.into();
     let tags = wanted.content.tags().cloned().unwrap_or_default();
     let vm = VirtualMachine { location, properties: wanted.rest, ..tagged(state, vm, tags)? };
     let request = wanted.identity;

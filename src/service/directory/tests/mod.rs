@@ -202,6 +202,22 @@ fn a_vm_that_moves_to_another_address_is_no_longer_found_at_the_old_one() {
 }
 
 #[test]
+fn a_vm_that_is_created_again_is_found_by_its_new_id_only() {
+    let directory = world("system_assigned = true");
+    let old = sole_vm(&directory).record.clone();
+    let vm_id = VmId::from_bytes([9; 16]);
+    put(&directory, Record::VirtualMachine(VirtualMachine { vm_id, ..old.clone() }));
+    let called = |vm_id| {
+        let caller = Caller::of_vm(vm_id, [127, 0, 0, 1].into());
+        caller.with_vm(&directory, NOW, |vm| vm.record.vm_id)
+    };
+    assert_eq!(called(old.vm_id), None);
+    assert_eq!(called(vm_id), Some(vm_id));
+    change(&directory, Change::Remove(Key::VirtualMachine(old.id)));
+    assert_eq!(called(vm_id), None);
+}
+
+#[test]
 fn a_deleted_identity_is_gone_from_every_vm_and_one_of_the_same_name_inherits_nothing() {
     let directory = world("user_assigned = ['a']");
     let vm = sole_vm(&directory);

@@ -144,7 +144,7 @@ impl VmListeners {
         let (stop, stopped) = watch::channel(false);
         let worker = Worker {
             name: "imds",
-            priority: Priority::Normal,
+            priority: Priority::Prompt,
             transport: Transport::Plain,
             limiter: Arc::clone(limiter),
             stop: stopped,

@@ -22,7 +22,7 @@ use crate::base::ids::{
 };
 use crate::base::synthetic::IdentityIds;
 
-pub use fields::{StoredSecret, Tags};
+pub use fields::{Location, StoredSecret, Tags};
 pub use vaults::{
     Curve, DeletedObject, DeletedVault, KeyContent, KeyOperation, KeyVersion, ObjectVersion,
     PublicKey, RotationPolicy, SecretContent, SecretVersion, Trigger, Vault,
@@ -131,7 +131,7 @@ pub struct VirtualMachine {
     /// The id that it keeps for its whole life.
     pub vm_id: VmId,
     /// The region that it was created in.
-    pub location: String,
+    pub location: Location,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
