@@ -21,9 +21,7 @@ use crate::base::synthetic::IdentityIds;
 use crate::service::store::{Fault, Format, Revision, Store, StoreError};
 use crate::service::token::{Algorithm, KeyRing, SigningKey};
 use crate::service::world::record::{Change, Record};
-use crate::service::world::{
-    HoldingIndex, Known, OwnServices, ResourceIndex, Resources, Throttle,
-};
+use crate::service::world::{HoldingIndex, Known, OwnServices, ResourceIndex, Resources, Throttle};
 
 /// A callback for each thing that ended.
 pub(super) type Subscriber = Box<dyn Fn(&Ended) + Send + Sync>;
