@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock::{Clock, UnixSeconds};
+use crate::base::wakes::gather;
 use crate::service::cache::{CacheStats, Entry, Freshness, Joined, Key};
 use crate::service::directory::{Audience, Caller, Directory, Ended};
 use crate::service::token::{Token, TokenSource};
@@ -188,25 +189,30 @@ impl Broker {
     }
 
     /// Returns what [`Self::token`] would return, if that is a cached token and nothing has changed meanwhile.
-    /// Otherwise returns `None`, and [`Self::token`] decides.
+    /// Returns `None` if [`Self::token`] decides.
+    ///
+    /// # Errors
+    /// Returns the [`TokenError`] of a request that is refused before a token is looked up.
     pub fn hit(
         &self,
         caller: &Caller,
         request: &TokenRequest<'_>,
         clock: &dyn Clock,
-    ) -> Option<Answer> {
+    ) -> Result<Option<Answer>, TokenError> {
         let now = clock.now();
-        let selected = self.select(caller, request.selector, now).ok()?;
-        let resource = self.resource(&selected, request.resource).ok()?;
-        let answer = self.cached(&selected, &resource, request.freshness, now).ok().flatten()?;
+        let selected = self.select(caller, request.selector, now)?;
+        let resource = self.resource(&selected, request.resource)?;
+        let Some(answer) = self.cached(&selected, &resource, request.freshness, now)? else {
+            return Ok(None);
+        };
         let key = selected.key(&resource);
         if resource.is_lasting() {
-            return Some(self.counted(key, answer));
+            return Ok(Some(self.counted(key, answer)));
         }
         let now = clock.now();
-        let again = self.select(caller, request.selector, now).ok()?;
+        let again = self.select(caller, request.selector, now)?;
         let is_right = again.confirms(selected.holding, Some(&answer), now);
-        is_right.then(|| self.counted(key, Answer { at: now, ..answer }))
+        Ok(is_right.then(|| self.counted(key, Answer { at: now, ..answer })))
     }
 
     /// Counts an answer from the cache, once it is certain.
@@ -305,7 +311,7 @@ impl Broker {
                 (Via::Miss, waiter)
             }
         };
-        let result = waiter.await;
+        let result = gather(waiter).await;
         if let Err(TokenError::Busy) = result {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }

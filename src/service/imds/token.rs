@@ -9,7 +9,6 @@ use super::parameters::Parameters;
 use super::query::Query;
 use super::reply::token_reply;
 use crate::base::http::Payload;
-use crate::service::cache::Freshness;
 use crate::service::directory::Caller;
 
 impl Imds {
@@ -24,8 +23,6 @@ impl Imds {
         let refused = |error| ImdsError::of_token(error, caller, request_id, self.clock.now());
         let answer = answer.map_err(refused)?;
         let body = Payload::from(answer.token().body(answer.at));
-        // A token that bypasses the cache is minted for each request.
-        let is_held = parameters.freshness == Freshness::Held;
-        Ok(token_reply(answer.via, if is_held { body.held() } else { body }))
+        Ok(token_reply(answer.via, body.plain()))
     }
 }

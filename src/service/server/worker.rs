@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::bound::Priority;
 use crate::base::http;
 use crate::base::http::{ConnectionLimiter, Shutdown, Surface, Transport};
-use crate::base::process::lower_priority;
+use crate::base::process::{lower_priority, run_promptly};
+use crate::base::wakes::deliver;
 
 /// Settings of a thread.
 pub(super) struct Worker<'a> {
@@ -32,10 +33,9 @@ impl Worker<'_> {
         surface: S,
     ) -> std::io::Result<JoinHandle<()>> {
         let Self { name, priority, transport, limiter, stop } = self;
-        let settle = move || {
-            if priority == Priority::Low {
-                lower_priority();
-            }
+        let settle = move || match priority {
+            Priority::Low => lower_priority(),
+            Priority::Normal => run_promptly(),
         };
         // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -72,6 +72,7 @@ fn run<S: Surface>(
         let listener = tokio::net::TcpListener::from_std(listener)?;
         http::serve(listener, transport, surface, limiter, shutdown).await
     };
+    runtime.spawn(deliver());
     runtime.block_on(async move {
         tokio::select! {
             served = served => {

@@ -13,25 +13,25 @@ use hyper::{Response, StatusCode};
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
     bytes: Bytes,
-    is_held: bool,
+    is_plain: bool,
 }
 
 impl<T: Into<Bytes>> From<T> for Payload {
     fn from(bytes: T) -> Self {
-        Self { bytes: bytes.into(), is_held: false }
+        Self { bytes: bytes.into(), is_plain: false }
     }
 }
 
 impl Payload {
-    /// Marks the body as one that the surface holds from now on, for plain requests like this one.
+    /// Marks the body as one that the surface also gives without hyper, to plain requests.
     #[must_use]
-    pub(crate) fn held(self) -> Self {
-        Self { is_held: true, ..self }
+    pub(crate) fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
     }
 
-    /// Returns true if the surface may answer the next request like this one without hyper.
-    pub(crate) const fn is_held(&self) -> bool {
-        self.is_held
+    /// Returns true if the surface answers plain requests like this one without hyper.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// Returns its length in bytes.

@@ -158,7 +158,7 @@ fn a_token_that_expires_between_two_looks_is_no_hit() {
     block_on(fixture.ask(0, resource)).unwrap();
     let request = TokenRequest { selector: None, resource, freshness: Freshness::Held };
     let caller = fixture.vm(0);
-    assert!(fixture.broker.hit(&caller, &request, &Leap::default()).is_none());
+    assert!(fixture.broker.hit(&caller, &request, &Leap::default()).unwrap().is_none());
     // The lanes read their own clock.
     fixture.clock.advance(LIFETIME);
     let answer = block_on(fixture.broker.token(&caller, &request, &Leap::default())).unwrap();

@@ -4,6 +4,7 @@
 //! choose targets: their number and length are bounded, and the hash has a random seed.
 
 use std::hash::BuildHasher as _;
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hyper::Uri;
@@ -23,12 +24,13 @@ const SETS: usize = 8192;
 /// Number of targets in a set. A new one displaces the oldest.
 const WAYS: usize = 2;
 
-/// A target that requests a token from the cache.
+/// A target that requests a token.
 #[derive(Debug)]
 pub(super) struct Target {
     text: Box<str>,
     selector: Option<Selector>,
     resource: Box<str>,
+    freshness: Freshness,
 }
 
 impl Target {
@@ -43,36 +45,32 @@ impl Target {
         }
         let query = Query::parse(uri.query().unwrap_or_default()).ok()?;
         let Parameters { selector, resource, freshness } = Parameters::read(&query).ok()?;
-        (freshness == Freshness::Held).then(|| Self {
-            text: text.into(),
-            selector,
-            resource: resource.into(),
-        })
+        Some(Self { text: text.into(), selector, resource: resource.into(), freshness })
     }
 
     pub(super) fn request(&self) -> TokenRequest<'_> {
-        let Self { selector, resource, .. } = self;
-        TokenRequest { selector: selector.as_ref(), resource, freshness: Freshness::Held }
+        let Self { selector, resource, freshness, .. } = self;
+        TokenRequest { selector: selector.as_ref(), resource, freshness: *freshness }
     }
 }
 
 /// The targets that a worker remembers.
 #[derive(Debug)]
 pub(super) struct Targets {
-    sets: Box<[[Option<Box<Target>>; WAYS]]>,
+    sets: Box<[[Option<Arc<Target>>; WAYS]]>,
     hash: RandomState,
 }
 
 impl Default for Targets {
     fn default() -> Self {
-        let sets = (0..SETS).map(|_| <[Option<Box<Target>>; WAYS]>::default()).collect();
+        let sets = (0..SETS).map(|_| <[Option<Arc<Target>>; WAYS]>::default()).collect();
         Self { sets, hash: RandomState::default() }
     }
 }
 
 impl Targets {
     /// Returns the target with this text, which is read if it is new. Returns `None` if hyper must look at it.
-    pub(super) fn find(&mut self, text: &[u8]) -> Option<&Target> {
+    pub(super) fn find(&mut self, text: &[u8]) -> Option<&Arc<Target>> {
         let hash = self.hash.hash_one(text);
         // The remainder is below the number of sets.
         let set = self.sets.get_mut(usize::try_from(hash % SETS as u64).unwrap_or(0))?;
@@ -82,10 +80,10 @@ impl Targets {
         } else {
             let read = Target::read(str::from_utf8(text).ok()?)?;
             set.rotate_right(1);
-            *set.first_mut()? = Some(Box::new(read));
+            *set.first_mut()? = Some(Arc::new(read));
             0
         };
-        set.get(at)?.as_deref()
+        set.get(at)?.as_ref()
     }
 }
 
@@ -98,7 +96,7 @@ mod tests {
     const PATH: &str = "/metadata/identity/oauth2/token?api-version=2018-02-01";
 
     #[test]
-    fn targets_of_held_tokens_are_read_and_others_are_left_to_hyper() {
+    fn targets_of_tokens_are_read_and_others_are_left_to_hyper() {
         let mut targets = Targets::default();
         let id = "c11e0000-0000-4000-8000-00000000000a";
         for (target, resource, has_selector) in [
@@ -110,6 +108,11 @@ mod tests {
             (format!("{PATH}&resource=a+b"), "a b", false),
             (format!("{PATH}&resource=a&client_id={id}"), "a", true),
             (format!("{PATH}&resource=a&unknown=1&bypass_cache=true"), "a", false),
+            (
+                PATH.replace("2018-02-01", "2023-07-01") + "&resource=a&bypass_cache=true",
+                "a",
+                false,
+            ),
             (PATH.replace("metadata", "Metadata") + "&resource=a", "a", false),
             (PATH.replace("token?", "token/?") + "&resource=a", "a", false),
         ] {
@@ -129,7 +132,7 @@ mod tests {
             format!("{PATH}&resource=a&client_id={id}&object_id={id}"),
             format!("{PATH}&resource=a&client%5Fid={id}"),
             format!("{PATH}&resource={}", "a".repeat(PLAIN_TARGET_BYTES_MAX)),
-            PATH.replace("2018-02-01", "2023-07-01") + "&resource=a&bypass_cache=true",
+            PATH.replace("2018-02-01", "2023-07-01") + "&resource=a&bypass_cache=1",
             PATH.replace("2018-02-01", "2017-12-01") + "&resource=a",
             PATH.replace("token?", "token//?") + "&resource=a",
             PATH.replace("identity", "Identity") + "&resource=a",
@@ -157,14 +160,17 @@ mod tests {
     proptest! {
         #[test]
         fn a_target_means_the_same_whenever_it_is_found(
-            queries in proptest::collection::vec("(&(resource|client_id|x)=[a-c%+0-9]{0,4}){0,3}", 1..20),
+            queries in proptest::collection::vec("(&(resource|client_id|x)=[a-c%+0-9]{0,4}|&bypass_cache=true){0,3}", 1..20),
         ) {
             let mut targets = Targets::default();
             for query in queries.iter().chain(&queries) {
-                let target = format!("{PATH}{query}");
-                let read = Target::read(&target).map(|read| (read.selector, read.resource));
+                let target = format!("{PATH}{query}").replace("2018-02-01", "2023-07-01");
+                let read = Target::read(&target);
+                let read = read.map(|read| (read.selector, read.resource, read.freshness));
                 let found = targets.find(target.as_bytes());
-                let found = found.map(|found| (found.selector.clone(), found.resource.clone()));
+                let found = found.map(|found| {
+                    (found.selector.clone(), found.resource.clone(), found.freshness)
+                });
                 prop_assert_eq!(found, read);
             }
         }

@@ -8,6 +8,7 @@ mod differential;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ struct Source {
     issuer: Issuer,
     /// While the test holds the sender, each mint waits for a message.
     gate: Mutex<Option<mpsc::Receiver<()>>>,
+    /// True if mints fail.
+    fails: AtomicBool,
 }
 
 impl TokenSource for Source {
@@ -73,6 +76,9 @@ impl TokenSource for Source {
     ) -> Result<Token, MintError> {
         if let Some(gate) = &*self.gate.lock() {
             let _ = gate.recv();
+        }
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(MintError::Sign);
         }
         self.issuer.mint(subject, resource, now, entropy)
     }
@@ -101,6 +107,8 @@ struct Answer {
     status: u16,
     cache: String,
     resource: String,
+    /// All lines of its head but `Date`.
+    head: String,
 }
 
 /// Returns the targets of all keys of the first VM.
@@ -130,7 +138,8 @@ impl World {
             seed: [7; 32],
         };
         let issuer = Issuer::new(directory.ring(), LIFETIME);
-        let source = Arc::new(Source { issuer, gate: Mutex::default() });
+        let source =
+            Arc::new(Source { issuer, gate: Mutex::default(), fails: AtomicBool::new(false) });
         let clock = Arc::new(ManualClock::new(NOW));
         let (tokens, time) = (Arc::<Source>::clone(&source), Arc::<ManualClock>::clone(&clock));
         let broker = Broker::start(Arc::clone(&directory), tokens, time, &options).unwrap();
@@ -226,12 +235,14 @@ fn answers(mut bytes: &[u8]) -> Vec<Answer> {
         };
         let end = len + value("content-length").parse::<usize>().unwrap();
         let Some(body) = bytes.get(len..end) else { return answers };
+        let lines = str::from_utf8(&bytes[..len]).unwrap().split_inclusive("\r\n");
         let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
         answers.push(Answer {
             path: if value("date") == DATE { Path::Direct } else { Path::Hyper },
             status: head.code.unwrap(),
             cache: value("x-mintbench-cache").to_owned(),
             resource: json["resource"].as_str().unwrap_or_default().to_owned(),
+            head: lines.filter(|line| !line.starts_with("date: ")).collect(),
         });
         bytes = &bytes[end..];
     }
