@@ -11,9 +11,10 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use criterion::Criterion;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, DATE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use mintbench::base::clock::ManualClock;
 use mintbench::base::http::{HostNames, Payload, Peer, Surface};
@@ -96,20 +97,24 @@ fn caller() -> SocketAddr {
 }
 
 /// A surface that answers every request with one response.
-struct Fixed(Response<Payload>);
+struct Fixed {
+    headers: HeaderMap,
+    body: Bytes,
+}
 
 impl Fixed {
     fn like(sample: &[u8]) -> Self {
         let head = Head::of(sample).unwrap();
-        let mut response = Response::new(Payload::from(sample.get(head.len..).unwrap().to_vec()));
+        let body = Bytes::copy_from_slice(sample.get(head.len..).unwrap());
+        let mut headers = HeaderMap::new();
         for (name, value) in head.headers {
             let name: HeaderName = name.parse().unwrap();
             // The server adds these two itself.
             if name != DATE && name != CONTENT_LENGTH {
-                response.headers_mut().insert(name, HeaderValue::from_bytes(&value).unwrap());
+                headers.insert(name, HeaderValue::from_bytes(&value).unwrap());
             }
         }
-        Self(response)
+        Self { headers, body }
     }
 }
 
@@ -123,6 +128,8 @@ impl Surface for Fixed {
     fn caller(&self, _: &Peer) {}
 
     async fn respond(&self, (): &(), _: Request<Incoming>) -> Response<Payload> {
-        self.0.clone()
+        let mut response = Response::new(Payload::from(self.body.clone()));
+        response.headers_mut().clone_from(&self.headers);
+        response
     }
 }

@@ -95,6 +95,7 @@ fn seed(world: &Synthetic) -> anyhow::Result<Vec<Change>> {
             tags: Tags::new(),
             address: Some(std::net::IpAddr::V4(world.address(vm)).into()),
             listener: None,
+            throttle: None,
             system_assigned: Some(world.system_assigned(vm)),
             user_assigned,
             properties: serde_json::Map::new(),

@@ -1,5 +1,5 @@
-//! Two servers without any work of their own, to separate the cost of a broker from that of its
-//! HTTP server.
+//! Two servers and a client without any work of their own, to separate the cost of a broker from that of
+//! its HTTP server, and the cost of a load generator from that of its system calls.
 //!
 //! `floor hyper` is hyper's HTTP/1.1 server on current-thread runtimes. `floor raw` is an epoll loop
 //! that makes one read and one write per request, and parses nothing. Both send one fixed response:
@@ -10,7 +10,9 @@
 //! With `--distinct N` there are N bodies of equal length, as many as a broker has tokens: what
 //! remains of its cost beyond `raw` is then not the memory of the bodies.
 //!
-//! Each prints its address, then `ready`. SIGTERM ends it by the system's default action.
+//! `floor ask` is the client. `benches/generator/run.sh` measures it.
+//!
+//! Each server prints its address, then `ready`. SIGTERM ends it by the system's default action.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -26,6 +28,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 // A file in `examples/` itself would be an example of its own.
 #[path = "floor/answers.rs"]
 mod answers;
+#[path = "floor/ask.rs"]
+mod ask;
 #[path = "floor/bare_hyper.rs"]
 mod bare_hyper;
 #[path = "floor/raw.rs"]
@@ -33,13 +37,15 @@ mod raw;
 
 use answers::Answers;
 
-/// Answer every request with the same bytes.
+/// Answer every request with the same bytes, or ask for them.
 #[derive(Debug, Parser)]
 enum Floor {
     /// hyper on one current-thread runtime per worker
     Hyper(Options),
     /// one read and one write per request, in an epoll loop per worker
     Raw(Options),
+    /// one read and one write per answer, in an epoll loop
+    Ask(ask::Options),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +74,7 @@ fn main() -> anyhow::Result<()> {
     let (serve, options): (Serve, Options) = match Floor::parse() {
         Floor::Hyper(options) => (bare_hyper::serve, options),
         Floor::Raw(options) => (raw::serve, options),
+        Floor::Ask(options) => return ask::ask(&options),
     };
     let response = match &options.response {
         Some(path) => read_response(path)?,

@@ -168,13 +168,16 @@ fn folders_are_planned_by_without_running_load() {
     assert_eq!(json["held_out"]["compared"].as_array().unwrap().len(), 0);
     assert_eq!(validated(&fixture.plan(&args).stdout)["forecast"], json["forecast"], "seeded");
 
-    // A storm for which no mint is fast enough.
-    std::fs::write(fixture.path("fleet.toml"), FLEET.replace("p99 = \"5s\"", "p99 = \"1us\""))
-        .unwrap();
+    // A storm for which no mint is fast enough, of machines that ask for more at once than Azure admits.
+    let storm =
+        FLEET.replace("p99 = \"5s\"", "p99 = \"1us\"").replace("resources = 2", "resources = 6");
+    std::fs::write(fixture.path("fleet.toml"), storm).unwrap();
     let output = fixture.plan(&args);
     let json = validated(&output.stdout);
     answers_by_exit_code(&json, &output);
     assert!(json["forecast"]["nodes_needed"].is_null());
+    let said = json["sentences"].to_string();
+    assert!(said.contains("a VM that boots asks for 6 tokens"), "{said}");
     assert!(matches!(output.status.code(), Some(4 | 5)), "{}", stderr(&output));
     std::fs::write(fixture.path("fleet.toml"), FLEET).unwrap();
 

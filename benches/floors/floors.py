@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import hashlib
 import json
+import math
 import pathlib
 import random
 import sys
@@ -31,9 +32,9 @@ VMS = 1000
 FIRST_VM = "127.1.0.1"
 # What a hit among many keys may cost beyond one among few, by what it costs a server that sends as many bodies.
 ASKED_KEYS = 1.05
-# A load that fills the cache, and how often it is made at most.
-WARM = Load("warm-up", 20_000)
-WARM_S, WARM_TIMES = 10, 20
+# Loads that fill the cache, one after the other. The first ones are slow: nearly each of their requests is a mint.
+WARM = (Load("warm-up", 4_000),) * 4 + (Load("warm-up", 20_000),) * 16
+WARM_S = 10
 # Each asks for other keys, and so does each round.
 WARM_SEED = 1_000_000
 
@@ -60,8 +61,8 @@ def options():
         fail(f"there is no load {unknown[0]}; there are {', '.join(LOADS)}")
     if given.head == "changing" and given.loads != ["saturation"]:
         fail("only wrk changes the id of each request, and it takes no rate; add --loads saturation")
-    if given.keys and (len(given.keys) != 2 or any(keys % VMS for keys in given.keys)):
-        fail(f"--keys takes two multiples of {VMS}, as in 1000,100000")
+    if given.keys and (len(given.keys) < 2 or any(keys % VMS for keys in given.keys)):
+        fail(f"--keys takes several multiples of {VMS}, as in 1000,10000,100000")
     return given
 
 
@@ -73,10 +74,9 @@ class Log:
     kind: dict
 
     @classmethod
-    def of(cls, given):
+    def of_build(cls, path, kind):
         build = hashlib.sha256(pathlib.Path(MINTBENCH).read_bytes()).hexdigest()[:12]
-        kind = {"build": build, "seconds": given.seconds, "workers": given.workers, "head": given.head, "generator": given.generator, "keys": given.keys}
-        return cls(given.log, kind)
+        return cls(path, {"build": build} | kind)
 
     def lines(self):
         return [line for line in read_log(self.path) if all(line.get(key) == value for key, value in self.kind.items())]
@@ -150,14 +150,14 @@ def measure_keys(given, kept):
 
 def warm_up(broker, asks):
     """Until hardly an answer is no hit."""
-    for number in range(WARM_TIMES):
+    for number, load in enumerate(WARM):
         log(f"{broker.name}: warm-up {number + 1}")
         try:
-            measure(WARM, broker, replace(asks, seconds=WARM_S), WARM_SEED + number)
+            measure(load, broker, replace(asks, seconds=WARM_S), WARM_SEED + number)
             return
         except Failed as error:
             log(str(error))
-    fail(f"{broker.name} has not all keys after {WARM_TIMES} loads of {WARM_S} s")
+    fail(f"{broker.name} has not all keys after {len(WARM)} loads of {WARM_S} s")
 
 
 def print_floors(lines, given):
@@ -186,15 +186,17 @@ def print_times(lines, loads):
 
 
 def print_keys(lines, given):
-    few, many = sorted(given.keys)
-    title(f"A hit among {many:,} keys beside one among {few:,}", "Processor time of the server for a request, in the same round.")
-    row("load", "mintbench", "raw", "mintbench beyond raw", "asked", "rounds")
-    row("---", *["--:"] * 5)
+    few, *others = sorted(given.keys)
+    title(f"A hit among many keys beside one among {few:,}", "Processor time of the server for a request, in the same round. It grows with the keys to the power of the exponent.")
+    row("load", "keys", "mintbench", "raw", "mintbench beyond raw", "asked", "exponent of mintbench", "of raw", "rounds")
+    row("---", *["--:"] * 8)
     for name in given.loads:
-        ours, raw = (ratios(lines, name, f"{server} {many}", f"{server} {few}", cpu_us) for server in ("mintbench", "raw"))
-        beyond = [ours[number] / raw[number] for number in sorted(ours.keys() & raw.keys())]
-        if beyond:
-            row(load_name(name), told(ours.values()), told(raw.values()), told(beyond), ASKED_KEYS, len(beyond))
+        for many in others:
+            ours, raw = (ratios(lines, name, f"{server} {many}", f"{server} {few}", cpu_us) for server in ("mintbench", "raw"))
+            beyond = [ours[number] / raw[number] for number in sorted(ours.keys() & raw.keys())]
+            exponents = (told([math.log(ratio, many / few) for ratio in of.values()]) for of in (ours, raw))
+            if beyond:
+                row(load_name(name), f"{many:,}", told(ours.values()), told(raw.values()), told(beyond), ASKED_KEYS, *exponents, len(beyond))
     print_each(lines, given.loads, [f"{server} {keys}" for keys in given.keys for server in ("mintbench", "raw")])
 
 
@@ -244,7 +246,8 @@ def print_table(given, lines):
 def main():
     given = options()
     raise_file_limit()
-    kept = Log.of(given)
+    names = ("seconds", "workers", "head", "generator", "keys")
+    kept = Log.of_build(given.log, {name: getattr(given, name) for name in names})
     if not given.table:
         (measure_keys if given.keys else measure_floors)(given, kept)
     print_table(given, kept.lines())

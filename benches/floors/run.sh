@@ -3,7 +3,7 @@
 # the bytes of one of its answers. Prints Markdown:
 #
 #   benches/floors/run.sh > results/reference/floors.md    # about 20 minutes
-#   benches/floors/run.sh --keys 1000,100000 --loads 20000 > results/reference/keys.md
+#   benches/floors/run.sh --keys 1000,10000,100000 --loads 20000 > results/reference/keys.md
 #
 # All servers run on the first processor, the generator on the last. They are measured in turns, in random order and
 # back. A figure is a ratio within a round, so that a machine whose speed drifts does not decide it. Processor time is
@@ -17,7 +17,7 @@
 #   --head NAME       five fields; nine as azure-identity for Python sends; changing: nine with another request id
 #                     each time, by wrk, with --loads saturation [five]
 #   --generator NAME  of saturation: mintbench or wrk [mintbench]
-#   --keys FEW,MANY   instead: a hit among many keys beside one among few, and a raw loop with as many bodies
+#   --keys FEW,...    instead: a hit among many keys beside one among few, and a raw loop with as many bodies
 #   --workers N       of each server, all on the first processor [1]
 #   --seed N          of the order [1]
 #   --log FILE        a line of JSON for each run; those of another build are passed over [target/floors.jsonl]

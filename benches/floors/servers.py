@@ -39,8 +39,8 @@ class Program:
     def __init__(self, name, command, base=None, caller="127.0.0.1"):
         cpu = str(processors()[0])
         self.name, self.base, self.caller = name, base, caller
-        # Where mintbench counts what it does.
-        self.metrics = None
+        # The URL of each endpoint of mintbench by its name.
+        self.endpoints = {}
         self.process = subprocess.Popen(["taskset", "-c", cpu, *command], stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
@@ -58,9 +58,9 @@ class Program:
         """Reads what it prints until it is ready."""
         for line in self.process.stdout:
             name, _, url = line.strip().partition(" ")
-            self.base = url if name == endpoint else self.base
-            self.metrics = f"{url}/metrics" if name == "admin" else self.metrics
-            if line.strip() == "ready":
+            self.endpoints[name] = url
+            if name == "ready":
+                self.base = self.endpoints[endpoint]
                 return self
         fail(f"{self.name} ended before it was ready")
 
@@ -82,11 +82,13 @@ class Program:
 
     def mints(self):
         """Tokens signed so far; none by a server that only sends bytes."""
-        if self.metrics is None:
-            return 0
-        with urllib.request.urlopen(self.metrics) as answer:
+        return self.count("mints") if "admin" in self.endpoints else 0
+
+    def count(self, what):
+        """A counter of mintbench."""
+        with urllib.request.urlopen(f"{self.endpoints['admin']}/metrics") as answer:
             lines = answer.read().decode().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("mintbench_mints_total "))
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"mintbench_{what}_total "))
 
     def cpu_ns(self):
         """Processor time of all its threads, and of those of its children."""

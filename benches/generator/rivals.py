@@ -204,7 +204,7 @@ class Mintbench(Tool):
     def run(self, job):
         with tempfile.TemporaryDirectory() as folder:
             # More is asked of it than it can send, and what it did send is counted.
-            most = ["--rate", str(job.most), "--timeout", "1s"] if job.rate is None else ["--rate", str(job.rate)]
+            most = ["--rate", str(job.most), "--timeout", "10m"] if job.rate is None else ["--rate", str(job.rate)]
             command = [*(pinned() if self.confined else []), self.path(), "run", "--target", f"{job.protocol}+{job.url}", *most, "--arrivals", job.arrivals]
             command += [*flags("--header", job.headers), *job.more]
             command += ["--pacer-test", "0s", "--warmup", f"{self.WARMUP_S}s", "--duration", f"{job.seconds}s", "--threads", "1"]
@@ -219,11 +219,27 @@ class Mintbench(Tool):
     def result(report, job, cpu_s):
         of_all = report["classes"]["all"]
         answered = report["load"]["rate_answered"] * report["load"]["duration_s"]
-        # The processor time is of the warm-up, too.
-        cpu_s *= job.seconds / (job.seconds + Mintbench.WARMUP_S)
+        # The processor time is of the warm-up, too. Where more is asked than it can send, its core is busy throughout, and
+        # it goes on after the load with what was asked and is still to be sent.
+        cpu_s = job.seconds if job.rate is None else cpu_s * job.seconds / (job.seconds + Mintbench.WARMUP_S)
         validity = report["validity"]
         us = {name: of_all["response_us"][name]["value"] for name in NAMES}
         return Result(answered, job.seconds, us, cpu_s, validity["valid"], validity["lag_us"], validity["reasons"])
+
+
+class RawLoop(Tool):
+    name, variable, program = "raw loop", "FLOOR", str(ROOT / "target/dist/examples/floor")
+    how = "this project, `examples/floor.rs`: one read and one write per request, and no record"
+
+    def version(self):
+        return "-"
+
+    def args(self, job):
+        return ["ask", job.url.removeprefix("http://"), "--seconds", str(job.seconds), "--connections", str(job.connections)]
+
+    def read(self, text, _):
+        line = last_json(text)
+        return Result(line["requests"], line["seconds"], dict.fromkeys(NAMES))
 
 
 class Wrk(Tool):
@@ -343,7 +359,7 @@ class Goose(Tool):
 
 
 ALL = {
-    tool.name: tool for tool in (Mintbench(), Wrk(), Wrk2(), Oha(), OhaCorrected(), Vegeta(), Goose())
+    tool.name: tool for tool in (Mintbench(), RawLoop(), Wrk(), Wrk2(), Oha(), OhaCorrected(), Vegeta(), Goose())
 }
 
 

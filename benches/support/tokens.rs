@@ -20,6 +20,7 @@ use mintbench::service::store::MemoryStore;
 use mintbench::service::token::{
     Algorithm, ClientProof, Issuer, KeyMaterial, KeyRing, SigningKey, Subject, Token, TokenSource,
 };
+use mintbench::service::world::Throttle;
 
 use super::NOW;
 
@@ -101,6 +102,7 @@ fn directory(world: &Synthetic) -> Directory {
             min_distance: Seconds(0),
         },
         credentials: CredentialOptions::default(),
+        throttle: Throttle::Off,
     };
     let (store, records) = (Box::new(MemoryStore::default()), world.build().unwrap());
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()

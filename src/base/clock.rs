@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::{Add, RangeInclusive, Sub};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted (RFC 7519 `NumericDate`).
@@ -89,10 +89,19 @@ impl From<Duration> for Seconds {
     }
 }
 
-/// Source of wall time.
+/// Source of time.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Returns the wall time now.
     fn now(&self) -> UnixSeconds;
+
+    /// Returns nanoseconds since some moment, for spans of time. Setting the wall time does not change them.
+    fn monotonic_ns(&self) -> u64;
+
+    /// Returns the wall time that other programs on this machine see. It differs from [`Self::now`] only if a test
+    /// moved the clock.
+    fn machine_now(&self) -> UnixSeconds {
+        self.now()
+    }
 }
 
 /// The machine's wall clock.
@@ -104,6 +113,79 @@ impl Clock for SystemClock {
     fn now(&self) -> UnixSeconds {
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         UnixSeconds(since_epoch.map_or(0, |span| span.as_secs()))
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        nanoseconds(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic))
+    }
+}
+
+/// Longest distance of a moved clock from that of the machine: a year, after which certificates end.
+const AHEAD_MAX_S: u64 = 366 * 86_400;
+
+/// Parses the distance of a moved clock from that of the machine, such as `+3h`, `-10m` or `0s`, in seconds.
+///
+/// # Errors
+/// Returns the reason and the remedy if the text is no such distance, or is above a year.
+pub(crate) fn offset(text: &str) -> Result<i64, String> {
+    let (is_behind, span) = match text.strip_prefix('-') {
+        Some(span) => (true, span),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let advice = || format!("`{text}` is no offset; write +3h, -10m or 0s, at most 366days");
+    let span = humantime::parse_duration(span).map_err(|_| advice())?.as_secs();
+    if span > AHEAD_MAX_S {
+        return Err(advice());
+    }
+    let span = i64::try_from(span).map_err(|_| advice())?;
+    Ok(if is_behind { -span } else { span })
+}
+
+/// Formats a distance as [`offset`] parses it.
+pub(crate) fn offset_text(ahead_s: i64) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "days"), (3600, "h"), (60, "m"), (1, "s")];
+    let (sign, mut left) = (if ahead_s < 0 { "-" } else { "+" }, ahead_s.unsigned_abs());
+    let parts = UNITS.into_iter().filter_map(|(seconds, unit)| {
+        let count = left / seconds;
+        left %= seconds;
+        (count > 0).then(|| format!("{count}{unit}"))
+    });
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { "+0s".to_owned() } else { format!("{sign}{}", parts.join(" ")) }
+}
+
+/// The machine's wall clock, moved by a number of seconds that may change.
+#[derive(Debug, Default)]
+pub(crate) struct MovedClock(AtomicI64);
+
+impl MovedClock {
+    /// Creates a clock that is ahead of the machine's by `ahead_s` seconds, or behind it.
+    pub(crate) const fn new(ahead_s: i64) -> Self {
+        Self(AtomicI64::new(ahead_s))
+    }
+
+    /// Moves the clock.
+    pub(crate) fn set(&self, ahead_s: i64) {
+        self.0.store(ahead_s, Ordering::Relaxed);
+    }
+
+    /// Returns the seconds by which the clock is ahead of the machine's.
+    pub(crate) fn ahead_s(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> UnixSeconds {
+        UnixSeconds(self.machine_now().0.saturating_add_signed(self.ahead_s()))
+    }
+
+    fn machine_now(&self) -> UnixSeconds {
+        SystemClock.now()
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        SystemClock.monotonic_ns()
     }
 }
 
@@ -131,6 +213,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> UnixSeconds {
         UnixSeconds(self.0.load(Ordering::Relaxed))
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.now().0.saturating_mul(1_000_000_000)
     }
 }
 
@@ -169,9 +255,12 @@ impl Monotonic {
 
 /// Returns the processor time that this process has used in user and system mode, in nanoseconds.
 pub fn process_cpu_ns() -> u64 {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    nanoseconds(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime))
+}
+
+fn nanoseconds(span: rustix::time::Timespec) -> u64 {
     let [seconds, nanoseconds] =
-        [spent.tv_sec, spent.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+        [span.tv_sec, span.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
     seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)
 }
 
@@ -204,6 +293,31 @@ mod tests {
         assert_eq!(clock.now(), UnixSeconds(100));
         clock.advance(Seconds(5));
         assert_eq!(clock.now().since(UnixSeconds(100)), Seconds(5));
+    }
+
+    #[test]
+    fn a_moved_clock_differs_from_the_machine_by_its_offset() {
+        let clock = MovedClock::new(3600);
+        for ahead_s in [3600_i64, -7200, 0] {
+            clock.set(ahead_s);
+            let before = clock.machine_now().0.saturating_add_signed(ahead_s);
+            let now = clock.now().0;
+            let after = clock.machine_now().0.saturating_add_signed(ahead_s);
+            assert!((before..=after).contains(&now), "{before} {now} {after}");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_read_as_it_is_written() {
+        for (text, ahead_s) in [("+3h", 10_800), ("-10m", -600), ("0s", 0), ("1day 1s", 86_401)] {
+            assert_eq!(offset(text), Ok(ahead_s));
+            assert_eq!(offset(&offset_text(ahead_s)), Ok(ahead_s));
+        }
+        assert_eq!([8_640_000, -3661, 0].map(offset_text), ["+100days", "-1h 1m 1s", "+0s"]);
+        for text in ["", "3", "+-3h", "--3h", "367days", "-10000years"] {
+            let error = offset(text).unwrap_err();
+            assert!(error.contains("write +3h"), "{error}");
+        }
     }
 
     #[test]

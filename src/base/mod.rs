@@ -9,6 +9,7 @@ pub mod clock;
 pub(crate) mod files;
 pub mod http;
 pub mod ids;
+pub(crate) mod keyed_set;
 pub(crate) mod network;
 pub(crate) mod printable;
 pub(crate) mod process;

@@ -82,6 +82,13 @@ pub(crate) struct Holder {
     name: String,
 }
 
+impl Holder {
+    /// Returns true if it is this process.
+    pub(crate) fn is_this_process(&self) -> bool {
+        self.pid == std::process::id()
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, process {}", self.name, self.pid)

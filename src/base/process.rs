@@ -57,27 +57,30 @@ pub(crate) fn lower_priority() {
     let _ = rustix::process::nice(BEHIND);
 }
 
-/// Time slice of a prompt thread, in nanoseconds: the kernel's shortest. By default it is some milliseconds.
+/// Slice of a core that [`prompt`] asks for: the shortest that Linux grants.
 const PROMPT_SLICE_NS: u64 = 100_000;
 
-/// Lets the calling thread run as soon as it wakes, even while a thread with a longer slice has the core. It gets no
-/// more of the core than others. Before Linux 6.12 this has no effect.
-#[expect(unsafe_code, reason = "no safe crate has it")]
-pub(crate) fn run_promptly() {
-    let attributes = libc::sched_attr {
-        size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or_default(),
-        sched_policy: 0,
-        sched_flags: libc::SCHED_FLAG_KEEP_POLICY.unsigned_abs().into(),
-        sched_nice: rustix::process::getpriority_process(None).unwrap_or(0),
-        sched_priority: 0,
-        sched_runtime: PROMPT_SLICE_NS,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    // SAFETY: `sched_setattr(2)` reads the structure, which has the size that it says. A failure changes no result. It
-    // only makes response times less even.
-    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+/// Lets the calling thread have its core soon after it wakes, even if another thread has it. By default, Linux 6.6 and
+/// later let the other thread finish its slice of a few milliseconds, whatever its nice value. The share of a core
+/// that each thread gets stays the same.
+#[cfg(target_os = "linux")]
+pub(crate) fn prompt() {
+    // A failure changes no result. It only makes response times less even.
+    if let Some(mut attributes) = scheduling() {
+        // Real-time threads have no such slice, and get their core at once.
+        if [libc::SCHED_OTHER, libc::SCHED_BATCH]
+            .map(i32::cast_unsigned)
+            .contains(&attributes.sched_policy)
+        {
+            attributes.sched_runtime = PROMPT_SLICE_NS;
+            set_scheduling(&attributes);
+        }
+    }
 }
+
+/// Does nothing: this platform has no such slice.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn prompt() {}
 
 /// Requests exact timers for the calling thread. By default the kernel may wake a sleeper 50 us late, to wake
 /// several at once.
@@ -116,9 +119,58 @@ pub(crate) fn return_free_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn return_free_memory() {}
 
+/// Returns the scheduling attributes of the calling thread.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no safe crate has it")]
+fn scheduling() -> Option<libc::sched_attr> {
+    let mut attributes = libc::sched_attr {
+        size: 0,
+        sched_policy: 0,
+        sched_flags: 0,
+        sched_nice: 0,
+        sched_priority: 0,
+        sched_runtime: 0,
+        sched_deadline: 0,
+        sched_period: 0,
+    };
+    let size = std::mem::size_of_val(&attributes);
+    // SAFETY: the kernel writes at most `size` bytes, the size of the structure that the pointer leads to
+    // (sched_getattr(2)). The thread 0 is the calling one.
+    let done = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) };
+    (done == 0).then_some(attributes)
+}
+
+/// Sets the scheduling attributes of the calling thread, if the system permits it.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no safe crate has it")]
+fn set_scheduling(attributes: &libc::sched_attr) {
+    // SAFETY: the kernel reads as many bytes as the structure says it has, and `scheduling` wrote them all
+    // (sched_setattr(2)).
+    unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const *attributes, 0) };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_prompt_thread_asks_for_a_short_slice_and_keeps_its_priority() {
+        let thread = std::thread::spawn(|| {
+            lower_priority();
+            let before = scheduling().unwrap();
+            prompt();
+            (before, scheduling().unwrap())
+        });
+        let (before, after) = thread.join().unwrap();
+        assert_eq!(
+            (after.sched_policy, after.sched_nice),
+            (before.sched_policy, before.sched_nice)
+        );
+        // Before Linux 6.12 ordinary threads have no slice of their own.
+        let granted_ns = if before.sched_runtime == 0 { 0 } else { PROMPT_SLICE_NS };
+        assert_eq!(after.sched_runtime, granted_ns);
+    }
 
     #[test]
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -129,6 +129,13 @@ pub(crate) fn named_guid(name: &str) -> [u8; 16] {
     guid_of(absorb(0, name.as_bytes()), 0)
 }
 
+/// Returns a number from 0 up to, but not including, 1 that depends on the seed, the name and the index alone.
+#[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+pub(crate) fn draw(seed: u64, name: &[u8], index: u64) -> f64 {
+    const BITS: u32 = 53;
+    (mix(absorb(seed, name) ^ mix(index)) >> (u64::BITS - BITS)) as f64 / (1_u64 << BITS) as f64
+}
+
 fn absorb(seed: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(seed, |hash, byte| mix(hash ^ u64::from(*byte)))
 }

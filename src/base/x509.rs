@@ -152,6 +152,11 @@ impl Certificate {
     }
 }
 
+/// Returns the `SubjectPublicKeyInfo` (DER) of a certificate in DER, or `None` if it cannot be parsed.
+pub(crate) fn public_key_info(der: &[u8]) -> Option<Vec<u8>> {
+    parse(der).map(|certificate| certificate.public_key().raw.to_vec())
+}
+
 fn parse(der: &[u8]) -> Option<X509Certificate<'_>> {
     let (rest, certificate) = X509Certificate::from_der(der).ok()?;
     rest.is_empty().then_some(certificate)

@@ -115,8 +115,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let exit = run_command(&matches, &args);
     if exit == Exit::Usage {
-        for (origin, flag) in sources.in_effect(&matches) {
-            say(format_args!("note: {flag} is set by {origin}"));
+        let settings = sources.in_effect(&matches);
+        // The variables of a server for one program are those of its parent, which no user has set.
+        if settings.iter().all(|(_, flag)| flag != "--end-with-stdin") {
+            for (origin, flag) in settings {
+                say(format_args!("note: {flag} is set by {origin}"));
+            }
         }
     }
     exit

@@ -5,6 +5,7 @@
 //!
 //! - `server`: sockets, threads, periodic tasks
 //! - [`imds`], `sts`, `arm`, `vault`, `admin`: one surface each
+//! - `faults`
 //! - [`broker`], `source`
 //! - [`cache`]
 //! - [`directory`]
@@ -16,6 +17,7 @@ pub(crate) mod arm;
 pub mod broker;
 pub mod cache;
 pub mod directory;
+pub(crate) mod faults;
 pub mod imds;
 pub(crate) mod server;
 pub(crate) mod source;

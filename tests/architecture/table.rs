@@ -46,6 +46,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
     ("service", &[
         "server",
         "imds sts arm vault admin",
+        "faults",
         "broker source",
         "cache",
         "directory",

@@ -51,6 +51,8 @@ fn wrong_settings_are_refused_and_nothing_is_started() {
         (["serve", "--imds", taken.as_str()], "another process does; stop it"),
         (["serve", "--sts", taken.as_str()], "another process does; stop it"),
         (["serve", "--imds", "169.254.1.2:0"], "this machine has no such address"),
+        (["serve", "--authority-url", "login"], "write https:// and a host"),
+        (["serve", "--authority-url", "https://u:p@host"], "write https:// and a host"),
         (["serve", "--workers", "0"], "invalid value '0'"),
         (["serve", "--trust-credential-issuer", "/nowhere.pem"], "cannot read `/nowhere.pem`"),
         (
@@ -74,6 +76,11 @@ fn a_port_in_use_names_the_process_and_the_flag() {
         assert!(error.contains(&holder), "{error}");
         assert!(error.contains(&format!("as in {flag} 127.0.0.1:0")), "{error}");
     }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = free.to_string();
+    let error = refused(&["serve", "--imds", &free, "--sts", &free]);
+    let said = "another endpoint of this server does; give each a port of its own, as in --sts";
+    assert!(error.contains(said), "{error}");
 }
 
 #[test]

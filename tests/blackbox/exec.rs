@@ -226,6 +226,11 @@ fn what_cannot_run_ends_as_in_a_shell() {
     assert!(code == Some(2) && said.contains("no server has the folder"), "{said}");
     let (code, said) = exec(&["--vm", "nobody", "--", "/bin/true"]);
     assert!(code == Some(2) && said.contains("no virtual machine is called `nobody`"), "{said}");
+    let (code, said) = exec(&["--vm", "", "--", "/bin/true"]);
+    assert!(code == Some(2) && said.contains("a value is required for '--vm"), "{said}");
+    let (code, said) = exec(&["--world", "/nowhere", "--", "/bin/true"]);
+    assert!(code == Some(2) && said.contains("cannot read `/nowhere`"), "{said}");
+    assert!(!said.contains("note: "), "settings that no user made: {said}");
     let (code, said) = exec(&["--data", "/nowhere", "--world", "/nowhere", "--", "/bin/true"]);
     let expected = "--data names a server that runs, and --world starts another one";
     assert!(code == Some(2) && said.contains(expected), "{said}");
@@ -328,6 +333,7 @@ fn root_gets_a_network_with_the_real_address() {
     assert_eq!(output.status.code(), Some(5), "{err}");
     let (url, token) = out.split_once('\n').unwrap();
     assert_eq!(url, "http://169.254.169.254:80");
+    assert_eq!(err, "");
     assert!(token.contains("c11e0000-0000-4000-8000-000000000001"), "{token} {err}");
     assert_eq!(left_in(folder.path()), [""; 0]);
 }

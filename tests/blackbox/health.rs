@@ -36,6 +36,22 @@ fn health_is_0_while_the_server_works_and_1_afterwards() {
 }
 
 #[test]
+fn a_server_without_a_data_folder_is_found_but_has_no_operator() {
+    let broker = Broker::serve(&[]);
+    let resource = "https://vault.azure.net";
+    let (code, out, err) =
+        texts(&broker.client(&["token", "--vm-address", "127.0.0.1", "--resource", resource]));
+    assert!(code == Some(0) && out.contains("access_token"), "{err}");
+    let (code, _, err) = texts(&broker.client(&["vm", "list"]));
+    assert!(code == Some(2) && err.contains("nobody can sign in to the server"), "{err}");
+    assert!(err.contains("start it with one, as in `mintbench serve --data"), "{err}");
+    // A folder of the usual name is the server's own, even if the server does not run.
+    std::fs::create_dir(broker.temporary.path().join("mintbench-data")).unwrap();
+    let (code, _, err) = texts(&broker.client(&["token", "--resource", resource]));
+    assert!(code == Some(2) && err.contains("no server has this folder"), "{err}");
+}
+
+#[test]
 fn health_waits_no_longer_than_its_timeout() {
     let folder = tempfile::tempdir().unwrap();
     let private = std::fs::Permissions::from_mode(0o700);
@@ -77,7 +93,9 @@ fn the_variables_lead_to_the_server_in_every_form() {
     for (shell, line) in [
         ("bash", format!("export AZURE_POD_IDENTITY_AUTHORITY_HOST='{imds}'\n")),
         ("fish", format!("set -gx AZURE_POD_IDENTITY_AUTHORITY_HOST '{imds}'\n")),
+        ("zsh", format!("export AZURE_POD_IDENTITY_AUTHORITY_HOST='{imds}'\n")),
         ("pwsh", format!("$env:AZURE_POD_IDENTITY_AUTHORITY_HOST = '{imds}'\n")),
+        ("powershell", format!("$env:AZURE_POD_IDENTITY_AUTHORITY_HOST = '{imds}'\n")),
         ("dotenv", format!("AZURE_POD_IDENTITY_AUTHORITY_HOST={imds}\n")),
         ("github", format!("AZURE_POD_IDENTITY_AUTHORITY_HOST={imds}\n")),
     ] {
@@ -89,6 +107,7 @@ fn the_variables_lead_to_the_server_in_every_form() {
         {
             assert!(out.contains(name), "{shell}: {out}");
         }
+        assert!(err.contains("start the server with --app-service"), "{err}");
     }
     let (_, script, _) = texts(&broker.client(&["env"]));
     let script = format!(

@@ -24,6 +24,23 @@ fn raw(broker: &Broker, head: &str) -> (u16, Value) {
 }
 
 #[test]
+fn the_url_of_a_service_of_this_server_stands_for_its_audience() {
+    let broker = Broker::serve(&[]);
+    for (surface, audience) in
+        [("arm", "https://management.azure.com/"), ("vault", "https://vault.azure.net")]
+    {
+        let port = broker.address(surface).port();
+        for host in ["localhost", "127.0.0.1"] {
+            let answer = broker.token(&format!("resource=https://{host}:{port}/"));
+            assert_eq!(answer.status, 200, "{surface}: {}", answer.text());
+            assert_eq!(answer.json()["resource"], audience);
+        }
+        let unknown = broker.token(&format!("resource=https://elsewhere.example:{port}/"));
+        assert_eq!((unknown.status, &unknown.json()["error"]), (400, &json!("invalid_resource")));
+    }
+}
+
+#[test]
 fn a_token_is_eight_strings_in_alphabetical_order() {
     let answer = Broker::serve(&[]).token(ARM);
     assert_eq!(answer.status, 200);

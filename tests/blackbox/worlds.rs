@@ -67,6 +67,7 @@ fn an_export_gives_the_same_export_again() {
     let refused = third.client(&["world", "import", exported]);
     let (code, _, err) = texts(&refused);
     assert!(code == Some(1) && err.contains("would be lost or changed"), "{err}");
+    assert!(err.contains("--replace"), "{err}");
     let said = prints(&third, &["world", "import", "--replace", exported]);
     assert!(
         said.contains("from the next start of the server on there are tokens for api://orders"),
@@ -89,6 +90,44 @@ fn a_seed_world_is_used_at_the_first_start_only() {
     let both = ["serve", "--world", "a.toml", "--seed-world", "b.json"];
     let (code, _, err) = texts(&mintbench().args(both).output().unwrap());
     assert!(code == Some(2) && err.contains("--world and --seed-world each name a world"), "{err}");
+}
+
+#[test]
+fn every_flag_of_a_world_takes_an_export_and_a_byte_order_mark() {
+    let broker = Broker::serve(&[]);
+    let exported = prints(&broker, &["world", "export", "--with-secrets"]);
+    let toml = std::fs::read_to_string("src/service/world/demo.toml").unwrap();
+    for text in [&exported, &toml] {
+        let marked = file(&format!("\u{feff}{text}"));
+        let path = marked.path().to_str().unwrap();
+        prints(&broker, &["world", "validate", path]);
+        for flag in ["--world", "--seed-world"] {
+            let other = Broker::serve(&[flag, path]);
+            assert_eq!(prints(&other, &["world", "export", "--with-secrets"]), exported);
+        }
+    }
+}
+
+#[test]
+fn a_folder_with_a_world_says_that_it_ignores_another_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = data(folder.path());
+    drop(Broker::serve(&["--data", &path]));
+    let world = crate::vm_listeners::two_machines();
+    let world = world.path().to_str().unwrap();
+    let said = |flag: &str, value: &str| {
+        let log = folder.path().join("log");
+        let errors = std::fs::File::create(&log).unwrap();
+        drop(Broker::serve_with(&["--data", &path, flag, value], |command| {
+            command.stderr(errors);
+        }));
+        std::fs::read_to_string(log).unwrap()
+    };
+    let ignored = said("--world", world);
+    let remedy = format!("`mintbench world import --replace {world} --data {path}` takes it");
+    assert!(ignored.contains("so --world is ignored") && ignored.contains(&remedy), "{ignored}");
+    assert!(said("--synthetic", "vms=1").contains("so --synthetic is ignored"));
+    assert_eq!(said("--seed-world", world), "");
 }
 
 #[test]

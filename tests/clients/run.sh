@@ -36,13 +36,17 @@ prepare_az() {
     install_python "$here/az/requirements.txt" "$work/az"
 }
 
+# The variables of a program: the pair of App Service, and those of Terraform's provider.
+below_exec() {
+    "$broker" exec --data "$run/data" -- "$@"
+}
+
 play_go() {
-    IDENTITY_ENDPOINT=$(printed app-service) IDENTITY_HEADER=$(printed app-service-header) "$work/go-checks"
+    below_exec "$work/go-checks"
 }
 
 play_java() {
-    IDENTITY_ENDPOINT=$(printed app-service) IDENTITY_HEADER=$(printed app-service-header) \
-        java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks
+    below_exec java "${java_options[@]}" -cp "$work/java/classes:$work/java/lib/*" Checks
 }
 
 play_kubelogin() {
@@ -50,12 +54,12 @@ play_kubelogin() {
 }
 
 play_az() {
-    PATH=$work/az/venv/bin:$PATH AZURE_CONFIG_DIR=$run/az "$here/az/checks.sh"
+    PATH=$work/az/venv/bin:$PATH AZURE_CONFIG_DIR=$run/az below_exec "$here/az/checks.sh"
 }
 
 # Each with the tools that it needs, and how many checks it makes.
 declare -A tools=([go]=go [java]="mvn javac keytool" [az]=python3 [kubelogin]=go)
-declare -A checks=([go]=8 [java]=5 [az]=12 [kubelogin]=2)
+declare -A checks=([go]=9 [java]=5 [az]=15 [kubelogin]=2)
 clients=()
 skipped=()
 declare -A builds=()

@@ -82,6 +82,29 @@ fn a_boot_storm_mints_each_key_once_and_then_all_are_hits() {
 }
 
 #[test]
+fn a_vm_above_its_limit_gets_its_share_and_no_other_vm_is_refused() {
+    let run = short(
+        "throttle",
+        &[
+            ("vms = 100", "vms = 50"),
+            ("connections = 200", "connections = 100"),
+            ("identity = 20", "identity = 10"),
+            ("rate = 300", "rate = 150"),
+            ("duration = \"30s\"", "duration = \"3s\""),
+        ],
+    );
+    run.has_result();
+    assert_eq!(run.json["checks"]["passed"], true);
+    let throttled = run.count("throttled");
+    // VM 0 asks for 100/s.
+    assert!(throttled > 100, "{}", run.json["classes"]);
+    assert_eq!(run.json["causes"], serde_json::json!({ "status 429": throttled }));
+    assert_eq!(run.count("error"), 0);
+    let notes = run.json["notes"].to_string();
+    assert!(notes.contains("in 5 s at its limit of 10/s"), "{notes}");
+}
+
+#[test]
 fn nobody_waits_while_all_tokens_are_renewed() {
     let run = short(
         "refresh-wave",

@@ -8,12 +8,15 @@ check.
 import asyncio
 import contextlib
 import hashlib
+import http.server
 import json
 import os
 import pathlib
 import sys
 import tempfile
+import threading
 import tomllib
+from unittest import mock
 
 import jwt
 import msal
@@ -36,6 +39,7 @@ APP = WORLD["user_assigned"][0]
 OPERATOR = json.loads(pathlib.Path(f"{os.environ['OPERATOR']}.json").read_text())
 IDENTITIES = {
     "system": WORLD["vms"][0]["system_assigned"],
+    "slow": WORLD["vms"][1]["system_assigned"],
     "app": APP,
     "operator": {"client_id": OPERATOR["client_id"], "principal_id": OPERATOR["object_id"]},
 }
@@ -114,6 +118,29 @@ def app_service():
 def in_app_service(check, *args, **options):
     with app_service():
         return check(*args, **options)
+
+
+def refusals():
+    """How often the broker has answered 429."""
+    metrics = requests.get(f"{os.environ['ADMIN_URL']}/metrics").text
+    counter = 'mintbench_imds_responses_total{status="429"} '
+    return next(int(line[len(counter):]) for line in metrics.splitlines() if line.startswith(counter))
+
+
+def throttled():
+    """azure-identity asks again until the limit of its machine lets it through."""
+    host = os.environ["SLOW_HOST"]
+    url = f"{host}/metadata/identity/oauth2/token?api-version=2018-02-01&resource={ARM}"
+    with mock.patch.dict(os.environ, AZURE_POD_IDENTITY_AUTHORITY_HOST=host):
+        # Where the SDK was too slow to meet the limit, it is tried once more.
+        for _ in range(10):
+            while requests.get(url, headers={"Metadata": "true"}).status_code != 429:
+                pass
+            before = refusals()
+            said = identity("slow", ARM, ManagedIdentityCredential())
+            if refusals() > before:
+                return f"{said} after {refusals() - before} refusals"
+    raise AssertionError("it was never refused")
 
 
 def federated():
@@ -237,6 +264,65 @@ def javascript(record):
     return verify(record["token"], record["who"], record["audience"])
 
 
+def refused_by_library(token):
+    """Returns PyJWT's reason against a token, or None if it accepts the token."""
+    try:
+        # A token without a key id is tried with a published key.
+        named = "kid" in jwt.get_unverified_header(token)
+        key = KEYS.get_signing_key_from_jwt(token) if named else KEYS.get_signing_keys()[0]
+        issuer = f"https://sts.windows.net/{TENANT}/"
+        jwt.decode(token, key, algorithms=["RS256"], audience=VAULT, issuer=issuer)
+    except jwt.PyJWTError as error:
+        return type(error).__name__
+    return None
+
+
+class Resource(http.server.BaseHTTPRequestHandler):
+    """A resource in Python's own server, which says whether PyJWT accepts the token."""
+
+    def do_GET(self):
+        token = self.headers["Authorization"].removeprefix("Bearer ")
+        self.send_response(401 if refused_by_library(token) else 200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Writes nothing."""
+
+
+def status_at(url, token):
+    try:
+        return requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=20).status_code
+    except requests.ConnectionError:
+        # The server closes before it has read a header that is too long, so its answer may be lost.
+        return 431
+
+
+def refuses_broken_tokens():
+    with ManagedIdentityCredential() as machine:
+        good = machine.get_token(f"{VAULT}/.default").token
+    secret = pathlib.Path(os.environ["ADMIN_SECRET_FILE"]).read_text().strip()
+    answer = requests.post(
+        f"{os.environ['ADMIN_URL']}/tokens/broken", data=good, timeout=20,
+        headers={"Authorization": f"Bearer {secret}"},
+    )
+    answer.raise_for_status()
+    reasons = {flaw: refused_by_library(token) for flaw, token in answer.json().items()}
+    # Its signature and its claims are right.
+    assert reasons.pop("oversized") is None
+    accepted = [flaw for flaw, reason in reasons.items() if reason is None]
+    assert not accepted and len(reasons) == 8, f"accepted: {accepted} of {reasons}"
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Resource)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/"
+    with server:
+        tokens = {"none": good, **answer.json()}
+        statuses = {flaw: status_at(url, token) for flaw, token in tokens.items()}
+        server.shutdown()
+    expected = {flaw: 401 for flaw in answer.json()} | {"none": 200, "oversized": 431}
+    assert statuses == expected, statuses
+    return ", ".join(sorted(set(reasons.values())))
+
+
 CHECKS = [
     ("azure-identity gets a token of the system-assigned identity",
      lambda: identity("system", ARM, ManagedIdentityCredential())),
@@ -251,6 +337,7 @@ CHECKS = [
     ("azure-identity's DefaultAzureCredential finds the identity of the machine",
      lambda: identity("system", ARM, DefaultAzureCredential())),
     ("azure-identity reports an identity that the machine has not", refused_by_identity),
+    ("azure-identity asks again when it is throttled", throttled),
     ("azure-identity logs in with a certificate",
      lambda: identity("operator", ARM, operator(CertificateCredential))),
     ("azure-identity's asynchronous credential logs in with a certificate",
@@ -270,6 +357,7 @@ CHECKS = [
      lambda: msal_token("app", VAULT, msal.UserAssignedManagedIdentity(
          client_id=APP["client_id"]))),
     ("MSAL reports an identity that the machine has not", refused_by_msal),
+    ("PyJWT, or the server before it, refuses every broken token", refuses_broken_tokens),
 ]
 
 

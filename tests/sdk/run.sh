@@ -27,7 +27,7 @@ forget_environment
 # Every endpoint that this broker has takes a free port, so that nothing collides.
 rm -rf "$SDK_WORK/data"
 export MINTBENCH_DATA=$SDK_WORK/data
-flags=(--world "$here/world.toml" --data "$SDK_WORK/data" --host-name westus2.localhost)
+flags=(--world "$here/world.toml" --data "$SDK_WORK/data" --host-name westus2.localhost --test-tools)
 help=$("$broker" serve --help)
 for endpoint in imds sts arm vault admin app-service; do
     if grep -qE -- "^ +--$endpoint( |$)" <<<"$help"; then
@@ -61,6 +61,12 @@ export AZURE_POD_IDENTITY_AUTHORITY_HOST STS_URL APP_CLIENT_ID APP_PRINCIPAL_ID 
 APP_SERVICE_ENDPOINT=$(url app-service)
 APP_SERVICE_HEADER=$(url app-service-header)
 export APP_SERVICE_ENDPOINT APP_SERVICE_HEADER
+# A machine that may ask once a second.
+SLOW_HOST=$(eval "$("$broker" env --vm slow)" && echo "$AZURE_POD_IDENTITY_AUTHORITY_HOST")
+export SLOW_HOST
+ADMIN_URL=$(url admin)
+ADMIN_SECRET_FILE=$(url admin-secret)
+export ADMIN_URL ADMIN_SECRET_FILE
 
 # Tokens go from one to the other through a pipe. Only those that an SDK reads from a file are in one.
 # SDKs log refusals on standard error; the verdicts say what matters.
@@ -68,7 +74,7 @@ node "$here/checks.mjs" | "$SDK_WORK/venv/bin/python" "$here/checks.py" \
     2>"$SDK_WORK/sdk.err" | tee "$SDK_WORK/verdicts" || fail "$(cat "$SDK_WORK/sdk.err")"
 
 # azidentity for Go always calls 169.254.169.254, so the client gets a token.
-expected=29
+expected=30
 if [[ -z $skipped ]]; then
     VAULT_TOKEN=$("$broker" token --bare --vm-address 127.0.0.1 --resource https://vault.azure.net)
     VAULT_TOKEN=$VAULT_TOKEN "$SDK_WORK/go-checks" | tee -a "$SDK_WORK/verdicts"

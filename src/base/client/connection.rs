@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
@@ -101,11 +102,11 @@ impl Connection {
     /// Sends `request` and waits for the head of its answer.
     pub(super) async fn send(
         &mut self,
-        request: Request<Payload>,
+        request: Request<Bytes>,
     ) -> Result<Response<Incoming>, Failure> {
         // The bytes of previous exchanges are counted already, because their bodies were read to the end.
         let before = self.received.bytes.load(Ordering::Relaxed);
-        self.sender.send_request(request).await.map_err(|source| {
+        self.sender.send_request(request.map(Payload::from)).await.map_err(|source| {
             let silent = self.received.bytes.load(Ordering::Relaxed) == before;
             let is_alert = self.received.is_alert.load(Ordering::Relaxed);
             Failure { before_answer: silent && !source.is_user(), is_alert, source }

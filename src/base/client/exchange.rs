@@ -17,7 +17,6 @@ use super::connection::{Connection, Failure, Settings};
 use super::error::{ClientError, protocol};
 use super::origin::Origin;
 use super::pool::Pool;
-use crate::base::http::Payload;
 
 /// Timeouts and limits of a [`Client`].
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +105,7 @@ impl Client {
     async fn exchange(
         &self,
         origin: &Origin,
-        request: Request<Payload>,
+        request: Request<Bytes>,
     ) -> Result<Response<Bytes>, ClientError> {
         if let Some(mut kept) = self.pool.take(origin).await {
             match kept.send(request.clone()).await {
@@ -157,8 +156,7 @@ fn failed(origin: &Origin, failure: Failure) -> ClientError {
 
 /// Converts the request to the form that is sent: only the path as its target, and the host in its header
 /// (RFC 9112 section 3.2).
-fn addressed(request: Request<Bytes>, origin: &Origin) -> Request<Payload> {
-    let mut request = request.map(Payload::from);
+fn addressed(mut request: Request<Bytes>, origin: &Origin) -> Request<Bytes> {
     let target = request.uri().path_and_query().cloned();
     let target = target.unwrap_or_else(|| PathAndQuery::from_static("/"));
     *request.uri_mut() = target.into();

@@ -2,7 +2,7 @@
 
 /// Number of log lines that may still be written: a burst, and then one line in each period.
 #[derive(Debug)]
-pub(super) struct LogRate {
+pub(crate) struct LogRate {
     burst: u64,
     period_s: u64,
     lines: u64,
@@ -13,13 +13,13 @@ pub(super) struct LogRate {
 
 impl LogRate {
     /// Allows `burst` lines at once, and one more every `period_s` seconds.
-    pub(super) const fn new(burst: u64, period_s: u64) -> Self {
+    pub(crate) const fn new(burst: u64, period_s: u64) -> Self {
         Self { burst, period_s, lines: burst, period: 0, left_out: 0 }
     }
 
     /// Takes a line and returns the number of lines left out before it. Returns `None` when no line is
     /// allowed.
-    pub(super) fn admit(&mut self, now_ns: u64) -> Option<u64> {
+    pub(crate) fn admit(&mut self, now_ns: u64) -> Option<u64> {
         let period = now_ns / 1_000_000_000 / self.period_s;
         self.lines = self.burst.min(self.lines + period.saturating_sub(self.period));
         self.period = period;

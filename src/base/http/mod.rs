@@ -22,11 +22,12 @@ pub use connection::Transport;
 pub use limits::{ConnectionLimiter, ConnectionLimits};
 pub(crate) use limits::{Count, LEAVING_MAX, Tally};
 pub(crate) use listen::{BindError, Reach, bind, bind_all_loopback, bind_group};
+pub(crate) use log_rate::LogRate;
 pub(crate) use message::{
     BodyError, Encoded, Host, HostRules, HostSyntax, PLAIN_TARGET_BYTES_MAX, RequestIds,
     bearer_token, json_error, json_reply, pairs, read_body, text_reply,
 };
-pub use message::{HostNames, Payload, PlainRequest};
+pub use message::{Cut, HostNames, Payload, PlainRequest};
 pub(crate) use refusals::give_reason;
 pub use responses::Responses;
 pub use serve::{serve, serve_stream};

@@ -11,7 +11,7 @@ pub struct Responses([AtomicU64; Responses::STATUSES.len()]);
 
 impl Responses {
     /// The statuses that the identity endpoint sends.
-    pub const STATUSES: [u16; 7] = [200, 400, 403, 404, 405, 500, 503];
+    pub const STATUSES: [u16; 8] = [200, 400, 403, 404, 405, 429, 500, 503];
 
     /// Counts one response. Other statuses are not counted.
     pub fn count(&self, status: StatusCode) {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection::{Connection, Connections, Handshake, Transport};
+use super::connection::{Connection, Connections, Handshake, Transport, reset_when_dropped};
 use super::limits::{Admitted, ConnectionLimiter, Full, Tally, UnsentBudget};
 use super::refusals;
 use super::surface::{Peer, Scheme, Shutdown, Surface, stopped};
@@ -76,7 +76,8 @@ pub async fn serve_stream<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
         return;
     };
     let budget = UnsentBudget::new(unsent_bytes).budget(caller.to_canonical());
-    Connection { stream, peer, slot, budget }.serve_begun(surface, shutdown).await;
+    let reset = |_: &I| {};
+    Connection { stream, peer, slot, budget, reset }.serve_begun(surface, shutdown).await;
 }
 
 /// The accepting side of a listener.
@@ -160,7 +161,7 @@ impl<S: Surface> Acceptor<S> {
         }
         let budget = self.unsent.budget(addr.ip().to_canonical());
         let peer = Peer { addr, scheme: Scheme::Http };
-        self.spawn(Connection { stream, peer, slot, budget });
+        self.spawn(Connection { stream, peer, slot, budget, reset: reset_when_dropped });
         has_shed
     }
 

@@ -23,6 +23,7 @@ const HELD_MAX: usize = 64;
 /// certificate is renewed when half its lifetime is over.
 pub struct ServerTls {
     authority: Arc<Authority>,
+    /// Its machine's time decides, because clients check certificates by their own clocks.
     clock: Arc<dyn Clock>,
     names: Vec<String>,
     addresses: Option<Addresses>,
@@ -71,7 +72,7 @@ impl ServerTls {
     /// # Errors
     /// Returns the same errors as [`Authority::server_config`], and `Expired` when the authority has expired.
     pub fn config(&self, called: IpAddr) -> Result<Arc<ServerConfig>, TlsError> {
-        let (called, now) = (called.to_canonical(), self.clock.now());
+        let (called, now) = (called.to_canonical(), self.clock.machine_now());
         let addresses = self.addresses.as_ref().map(|addresses| addresses());
         let is_named = addresses.as_ref().is_none_or(|addresses| {
             addresses.contains(&called) || self.names.contains(&called.to_string())

@@ -1,26 +1,21 @@
 //! Arguments that several of the commands take.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::client::{ControlError, DataFolder};
 use crate::base::ids::SubscriptionId;
 use crate::base::secret::SecretText;
+use crate::cli::running::{USUAL, newest};
 use crate::cli::secret_files::SecretFiles;
 
 /// Arguments of every command.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Connection {
-    /// Data folder of the server: the value of `mintbench serve --data`
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        default_value = "mintbench-data",
-        env = "MINTBENCH_DATA"
-    )]
-    pub(super) data: PathBuf,
+    /// Data folder of the server: the value of `mintbench serve --data` [default: mintbench-data if it is there, else that of your newest server]
+    #[arg(long, global = true, value_name = "DIR", env = "MINTBENCH_DATA")]
+    pub(super) data: Option<PathBuf>,
     #[command(flatten)]
     pub(super) secret_files: SecretFiles,
     /// Access token for the requests, as `mintbench token --bare` prints it [default: a token of the operator]
@@ -38,8 +33,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Opens the named folder, or the usual one. Without it, opens that of the user's newest server.
     pub(super) fn folder(&self) -> Result<DataFolder, ControlError> {
-        DataFolder::open(&self.data, self.secret_files.group())
+        let group = self.secret_files.group();
+        let newest = || newest(group).filter(|_| !Path::new(USUAL).exists());
+        let folder = self.data.clone().or_else(newest);
+        DataFolder::open(folder.as_deref().unwrap_or(Path::new(USUAL)), group)
     }
 }
 

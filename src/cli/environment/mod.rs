@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use hyper::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -17,10 +18,13 @@ pub(super) use self::variables::Environment;
 use super::exit::{Exit, print_error};
 use super::running::{Answer, FOUND_WITHIN, Running, RunningArgs, RunningError, limits};
 use super::sources::variables::variable;
-use super::terminal::{PrintError, print_as_is};
+use super::terminal::{PrintError, print_as_is, say};
 
 /// Longest wait for what the server does for one machine. The port of a listener may be stored on a slow disk.
 const OPENED_WITHIN: Duration = Duration::from_secs(10);
+
+/// URL that the SDKs of all languages ask without any variable.
+const REAL_ADDRESS: &str = "http://169.254.169.254:80";
 
 /// Print the variables with which SDKs and tools use a running server
 ///
@@ -30,7 +34,7 @@ pub(super) struct EnvArgs {
     #[command(flatten)]
     running: RunningArgs,
     /// Virtual machine that programs with these variables are, by name or resource id; it gets a port of its own [default: the machine with their address, usually 127.0.0.1]
-    #[arg(long, value_name = "NAME|ID", env = "MINTBENCH_ENV_VM")]
+    #[arg(long, value_name = "NAME|ID", value_parser = NonEmptyStringValueParser::new(), env = "MINTBENCH_ENV_VM")]
     vm: Option<String>,
     /// Form of the output
     #[arg(long, value_name = "SHELL", default_value = "bash", env = "MINTBENCH_ENV_SHELL")]
@@ -78,6 +82,11 @@ pub(super) fn environment(
     let given = |name: &str| Some(variable(name)?.to_string_lossy().into_owned());
     let imds = identity_endpoint(running, vm)?;
     let header = identity_header(running, vm)?;
+    if running.address("app-service").is_none() && imds != REAL_ADDRESS {
+        say(
+            "note: the Go and Rust SDKs find no identity here; start the server with --app-service 127.0.0.1:8174 for them",
+        );
+    }
     let trusted = authorities(&running.ca(), &given);
     Ok(Environment::of(running, &imds, header, trusted, &given))
 }

@@ -10,10 +10,12 @@ use super::variables::Environment;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Shell {
     /// Commands for bash, zsh and sh: `eval "$(mintbench env)"`
+    #[value(aliases = ["sh", "zsh"])]
     Bash,
     /// Commands for fish: `mintbench env --shell fish | source`
     Fish,
     /// Commands for `PowerShell`: `mintbench env --shell pwsh | Out-String | Invoke-Expression`
+    #[value(alias = "powershell")]
     Pwsh,
     /// Lines for an env file, as of Compose
     Dotenv,

@@ -45,10 +45,11 @@ impl Environment {
             // The identity endpoint: azure-identity and MSAL for Python and JavaScript, MSAL.NET, Java.
             ("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds.to_owned()),
             // The token service, for clients with a credential of their own.
-            ("AZURE_AUTHORITY_HOST", authority(running.url("sts"))),
+            ("AZURE_AUTHORITY_HOST", by_name(running.url("sts"))),
             // az: do not ask Microsoft whether the authority is one of its own.
             ("AZURE_CORE_INSTANCE_DISCOVERY", "false".to_owned()),
         ];
+        set.extend(terraform(running.url("arm"), imds));
         set.extend(trusted);
         set.extend(app_service(running, identity_header));
         set.extend(direct(given));
@@ -81,9 +82,17 @@ fn direct(given: &dyn Fn(&str) -> Option<String>) -> Vec<(&'static str, String)>
     names.map(|name| (name, hosts.clone())).into()
 }
 
-/// Returns the URL of the token service by the name that most clients accept for a loopback address.
-fn authority(sts: &str) -> String {
-    sts.replacen("://127.0.0.1:", "://localhost:", 1)
+/// Returns the variables of Terraform's providers: where the control plane tells about this cloud, and where managed
+/// identities get their tokens (`use_msi`).
+fn terraform(arm: &str, imds: &str) -> [(&'static str, String); 2] {
+    let host = by_name(arm).replacen("https://", "", 1);
+    let tokens = format!("{imds}/metadata/identity/oauth2/token");
+    [("ARM_METADATA_HOSTNAME", host), ("ARM_MSI_ENDPOINT", tokens)]
+}
+
+/// Returns a URL with the name that most clients accept for a loopback address.
+fn by_name(url: &str) -> String {
+    url.replacen("://127.0.0.1:", "://localhost:", 1)
 }
 
 #[cfg(test)]
@@ -103,8 +112,16 @@ mod tests {
     }
 
     #[test]
-    fn the_authority_is_called_by_name_on_loopback_only() {
-        assert_eq!(authority("https://127.0.0.1:8170"), "https://localhost:8170");
-        assert_eq!(authority("https://192.0.2.1:8170"), "https://192.0.2.1:8170");
+    fn a_server_is_called_by_name_on_loopback_only() {
+        assert_eq!(by_name("https://127.0.0.1:8170"), "https://localhost:8170");
+        assert_eq!(by_name("https://192.0.2.1:8170"), "https://192.0.2.1:8170");
+    }
+
+    #[test]
+    fn terraform_finds_the_control_plane_by_its_host_and_tokens_by_their_url() {
+        let [metadata, tokens] = terraform("https://127.0.0.1:8172", "http://127.0.0.1:8169");
+        assert_eq!(metadata, ("ARM_METADATA_HOSTNAME", "localhost:8172".to_owned()));
+        let url = "http://127.0.0.1:8169/metadata/identity/oauth2/token".to_owned();
+        assert_eq!(tokens, ("ARM_MSI_ENDPOINT", url));
     }
 }

@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgMatches, Args};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, waitid};
@@ -37,7 +38,7 @@ pub(super) struct ExecArgs {
     #[command(flatten)]
     running: RunningArgs,
     /// Virtual machine that the program is, by name or resource id; it gets a port of its own [default: the machine with the program's address, usually 127.0.0.1]
-    #[arg(long, value_name = "NAME|ID", env = "MINTBENCH_EXEC_VM")]
+    #[arg(long, value_name = "NAME|ID", value_parser = NonEmptyStringValueParser::new(), env = "MINTBENCH_EXEC_VM")]
     vm: Option<String>,
     /// World file of a server that is started for the program; not together with --data
     #[arg(long, value_name = "FILE", env = "MINTBENCH_EXEC_WORLD")]

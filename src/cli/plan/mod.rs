@@ -47,6 +47,7 @@ use crate::harness::plan::forecast::{
 use crate::harness::plan::plan_json;
 use crate::harness::plan::sentences;
 use crate::harness::plan::simulate::node::Costs;
+use crate::harness::plan::throttle::of_throttle;
 use crate::harness::report::folder::out_folder::OutFolder;
 
 /// Names of the files of a plan.
@@ -250,6 +251,7 @@ fn said(
         sentences.push(sentences::of_costs(simulated.costs));
         sentences.extend(sentences::of_forecast(&simulated.forecast, args.target));
     }
+    sentences.extend(of_throttle(fleet));
     let nothing = nothing_held_out();
     sentences.extend(sentences::of_held_out(held_out.unwrap_or(&nothing)));
     (answer, sentences)

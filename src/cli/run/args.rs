@@ -27,8 +27,8 @@ disturbance); 5 objective missed; 130 interrupted. With --find-max: 0 the highes
 answers; 2 usage; 3 one of the two is not known; 4 nothing can be said; 130 interrupted."
 )]
 pub(crate) struct RunArgs {
-    /// Scenario: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, or a .toml file of
-    /// your own (docs/scenarios.md); or a URL to measure with plain requests [default: steady]
+    /// Scenario: boot-storm, churn, herd, mint, outage, refresh-wave, rotate, steady, throttle, or a .toml
+    /// file of your own (docs/scenarios.md); or a URL to measure with plain requests [default: steady]
     #[arg(
         id = "scenario",
         value_name = "SCENARIO|URL",

@@ -71,6 +71,11 @@ impl Running {
         address(self.url(name))
     }
 
+    /// Returns the folder, an absolute path.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Returns the certificate of the server's authority, an absolute path.
     pub(crate) fn ca(&self) -> PathBuf {
         self.folder.join("ca.pem")

@@ -13,7 +13,7 @@ use clap::Args;
 pub(super) use self::error::RunningError;
 pub(super) use self::folder::{Answer, Running, limits};
 use super::secret_files::SecretFiles;
-use crate::base::files::private_folders;
+use crate::base::files::{GroupRead, private_folders};
 
 /// Arguments that name a running server.
 #[derive(Clone, Debug, Args)]
@@ -29,7 +29,7 @@ pub(super) struct RunningArgs {
 pub(super) const FOUND_WITHIN: Duration = Duration::from_secs(2);
 
 /// Data folder that is tried first if none is named, as by the other client commands.
-const USUAL: &str = "mintbench-data";
+pub(super) const USUAL: &str = "mintbench-data";
 
 impl RunningArgs {
     /// Finds the server, which answers within `timeout`.
@@ -38,21 +38,29 @@ impl RunningArgs {
     /// Returns an error when there is no server, or when the named one does not answer.
     pub(super) fn find(&self, timeout: Duration) -> Result<Running, RunningError> {
         let group = self.secret_files.group();
-        let answering = |folder: &Path| {
-            let running = Running::of(folder, group)?;
-            running.is_up(timeout).map(|()| running)
-        };
         if let Some(folder) = &self.data {
-            return answering(folder);
+            return answering(folder, group, timeout);
         }
-        let usual = answering(Path::new(USUAL));
+        let usual = answering(Path::new(USUAL), group, timeout);
         usual.or_else(|error| {
-            let others = private_folders();
-            let other = others.iter().find_map(|folder| answering(folder).ok());
-            other.ok_or(match error {
+            newest_answering(group, timeout).ok_or(match error {
                 RunningError::NoServer(_) => RunningError::NotFound,
                 error => error,
             })
         })
     }
+}
+
+/// Returns the folder of the user's newest server without a data folder.
+pub(super) fn newest(group: GroupRead) -> Option<PathBuf> {
+    newest_answering(group, FOUND_WITHIN).map(|running| running.folder().to_owned())
+}
+
+fn newest_answering(group: GroupRead, timeout: Duration) -> Option<Running> {
+    private_folders().iter().find_map(|folder| answering(folder, group, timeout).ok())
+}
+
+fn answering(folder: &Path, group: GroupRead, timeout: Duration) -> Result<Running, RunningError> {
+    let running = Running::of(folder, group)?;
+    running.is_up(timeout).map(|()| running)
 }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use crate::base::files::ReadError;
 use crate::base::process::MachineError;
 use crate::cli::terminal::PrintError;
-use crate::service::server::{CertificateError, DirectoryError, ServerError, TooManyConnections};
+use crate::service::server::{
+    CertificateError, DirectoryError, PlanError, ServerError, TooManyConnections,
+};
 use crate::service::world::archive::ArchiveError;
 use crate::service::world::file;
 use crate::service::world::seed::WorldError;
@@ -16,10 +18,14 @@ pub(super) const LOG: &str = "MINTBENCH_LOG";
 /// Reason why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServeError {
+    #[error("--clock needs --test-tools, because tokens and certificates follow the clock")]
+    Clock,
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error("the system gives no random numbers")]
     Entropy,
+    #[error(transparent)]
+    Faults(#[from] PlanError),
     #[error(
         "`{path}` has no public key for signatures; write the JWK set of the issuer into it (RFC 7517)",
         path = .0.display()

@@ -5,15 +5,17 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args};
+use hyper::Uri;
 
 use super::expose::Exposable;
 use crate::base::client::Origin;
-use crate::base::clock::Seconds;
+use crate::base::clock::{Seconds, offset};
 use crate::base::synthetic::Synthetic;
 use crate::cli::explain::TIME_ADVICE;
 use crate::cli::secret_files::SecretFiles;
 use crate::cli::sources::distance;
 use crate::service::server::{Algorithm, ArmAuth, LIFETIME_MAX, PlainHttp};
+use crate::service::world::Throttle;
 use crate::service::world::federation::is_issuer;
 use crate::service::world::vault::VaultUriTemplate;
 
@@ -51,7 +53,7 @@ pub(crate) struct ServeArgs {
     )]
     pub(super) max_secret_versions: NonZeroUsize,
     /// URL at which vaults and `/metadata/endpoints` send clients for tokens, such as `https://login.microsoftonline.com` [default: the token service]
-    #[arg(long, value_name = "URL", env = "MINTBENCH_SERVE_AUTHORITY_URL")]
+    #[arg(long, value_name = "URL", value_parser = authority_url, env = "MINTBENCH_SERVE_AUTHORITY_URL")]
     pub(super) authority_url: Option<String>,
     /// Address of the deprecated endpoint of the VM extension, such as 127.0.0.1:50342 [default: none]
     #[arg(long, value_name = "ADDR", env = "MINTBENCH_SERVE_VM_EXTENSION")]
@@ -78,6 +80,10 @@ pub(crate) struct ServeArgs {
     /// Maximum number of connections of one IP address; the next one closes its longest idle connection [default: a quarter of --max-connections, at least 16]
     #[arg(long, value_name = "N", env = "MINTBENCH_SERVE_MAX_CONNECTIONS_PER_CALLER")]
     pub(super) max_connections_per_caller: Option<NonZeroUsize>,
+    /// Limits of the requests of each virtual machine: azure, off, or numbers such as
+    /// identity=20/s,concurrent=5,metadata=5/s; above them requests are answered 429
+    #[arg(long, value_name = "LIMITS", default_value = "off", env = "MINTBENCH_SERVE_THROTTLE")]
+    pub(super) throttle: Throttle,
     /// Maximum bytes of unread answers of an endpoint, a quarter of them for one caller; above it requests are answered 429
     #[arg(
         long,
@@ -100,7 +106,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(super) secret_files: SecretFiles,
     #[command(flatten)]
-    pub(super) tests: TestTools,
+    pub(super) tests: TestFlags,
     /// Further host name of this server, besides addresses and localhost, for the `Host` header and the
     /// server certificate; may be repeated
     #[arg(
@@ -166,10 +172,10 @@ pub(crate) struct ServeArgs {
     /// Issuers that are asked for their keys over plain HTTP: loopback or any
     #[arg(long, value_name = "WHICH", default_value = "loopback", value_parser = plain_http, env = "MINTBENCH_SERVE_ISSUER_HTTP")]
     pub(super) issuer_http: PlainHttp,
-    /// World file (TOML): tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
+    /// World file (TOML), or a world that `mintbench world export` wrote: tenants, subscriptions, identities, virtual machines [default: one VM with three identities]
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_WORLD")]
     pub(super) world: Option<PathBuf>,
-    /// World that `mintbench world export` wrote, or a world file; used at the first start only
+    /// As --world; later starts do not say that they ignore it
     #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_SEED_WORLD")]
     pub(super) seed_world: Option<PathBuf>,
     /// Synthetic world for load tests: vms=N[,user-assigned=K][,seed=S]; VM i calls from 127.1.0.1 + i
@@ -225,6 +231,20 @@ fn arm_auth(text: &str) -> Result<ArmAuth, String> {
         "off" => Ok(ArmAuth::Off),
         _ => Err("use bearer or off".to_owned()),
     }
+}
+
+/// Parses a URL whose path clients extend. It has no slash at the end, no query and no credentials.
+fn authority_url(text: &str) -> Result<String, String> {
+    let url: Option<Uri> = text.parse().ok();
+    let fits = |url: Uri| {
+        let is_http = matches!(url.scheme_str(), Some("https" | "http"));
+        let is_plain = url.authority().is_some_and(|own| !own.as_str().contains('@'));
+        is_http && is_plain && url.query().is_none()
+    };
+    if url.is_some_and(fits) {
+        return Ok(text.trim_end_matches('/').to_owned());
+    }
+    Err("write https:// and a host, such as https://login.microsoftonline.com".to_owned())
 }
 
 /// An issuer, and the file with its keys.
@@ -302,11 +322,17 @@ impl ServeArgs {
 }
 
 /// Flags for what only a test may do.
-#[derive(Clone, Copy, Debug, Args)]
-pub(super) struct TestTools {
-    /// Let `POST /reset` of the admin endpoint put the world back to its state at this start
+#[derive(Clone, Debug, Args)]
+pub(super) struct TestFlags {
+    /// Let the admin endpoint put the world back to its state at this start, move the clock, and break tokens
     #[arg(long, env = "MINTBENCH_SERVE_TEST_TOOLS")]
     pub(super) test_tools: bool,
+    /// Distance of the server's clock from that of the machine, such as +3h; needs --test-tools
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = offset, env = "MINTBENCH_SERVE_CLOCK")]
+    pub(super) clock: Option<i64>,
+    /// Faults to inject on purpose (TOML or JSON), until `/faults` of the admin endpoint replaces them
+    #[arg(long, value_name = "FILE", env = "MINTBENCH_SERVE_FAULTS")]
+    pub(super) faults: Option<PathBuf>,
 }
 
 /// Error of settings that exclude each other.

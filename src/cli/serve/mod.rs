@@ -28,15 +28,15 @@ use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
 use super::terminal::{Log, PrintError, Stream, print, say};
-use crate::base::clock::{Clock, SystemClock, UnixSeconds};
+use crate::base::clock::{Clock, MovedClock, SystemClock, UnixSeconds};
 use crate::base::files;
-use crate::base::files::CREDENTIAL_BYTES_MAX;
+use crate::base::files::{CREDENTIAL_BYTES_MAX, SETTINGS_BYTES_MAX};
 use crate::base::process;
 use crate::base::secret::Redacted;
 use crate::service::server;
 use crate::service::server::{
     ArmAuth, Authority, AuthorityIssuer, BrokerOptions, Certificate, Clients, ConnectionOptions,
-    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FederationOptions,
+    CredentialOptions, Directory, DirectoryError, DirectoryOptions, FaultPlan, FederationOptions,
     FolderOptions, ForeignKeys, MemoryStore, NewStore, Readers, RedbStore, RemoteSource, Server,
     ServerError, ServerOptions, SigningOptions, Store,
 };
@@ -79,6 +79,9 @@ fn serve(args: &ServeArgs) -> Result<(), ServeError> {
         end_with_stdin().map_err(ServeError::Signals)?;
     }
     let (store, new) = store(args)?;
+    if new.is_none() {
+        say_what_is_ignored(args);
+    }
     // A failed start leaves no files behind.
     let undo = |_: &ServeError| new.into_iter().for_each(NewStore::undo);
     let announced = |server| announce(&server, &options).map(|()| server).map_err(ServeError::from);
@@ -97,8 +100,11 @@ fn start(
     store: Box<dyn Store>,
     signals: &mut StopSignals,
 ) -> Result<Server, ServeError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let authority = Arc::new(authority(args, clock.now())?);
+    let clock: Arc<dyn Clock> = match &options.test_tools {
+        Some(moved) => Arc::<MovedClock>::clone(moved),
+        None => Arc::new(SystemClock),
+    };
+    let authority = Arc::new(authority(args, clock.machine_now())?);
     let seed = || seed(args, signals);
     let directory = Arc::new(directory(args, store, seed, &authority, clock.now())?);
     if args.arm_auth == ArmAuth::Off {
@@ -140,6 +146,7 @@ fn directory(
             roll_after: args.credential_roll_after,
             issuer: Arc::new(AuthorityIssuer(Arc::clone(authority))),
         },
+        throttle: args.throttle,
     };
     Directory::open(store, seed, now, &options)
 }
@@ -184,12 +191,25 @@ fn seed(args: &ServeArgs, signals: &mut StopSignals) -> Result<Vec<Record>, Serv
     let folder = path.parent().map_or_else(PathBuf::new, PathBuf::from);
     let beside = |name: &str| files::read_text(&folder.join(name), CREDENTIAL_BYTES_MAX);
     let name = path.display().to_string();
-    let records = match &args.seed_world {
-        Some(_) => archive::read(&name, &text, &beside)?.records,
-        None => file::parse_with(&name, &text, &beside)?,
-    };
+    let records = archive::read(&name, &text, &beside)?.records;
     warn_of_vms_without_address(&records);
     Ok(records)
+}
+
+/// Says that a folder with a world ignores the flag that names another one. `--seed-world` says so by its name.
+fn say_what_is_ignored(args: &ServeArgs) {
+    let Some(folder) = &args.data else { return };
+    let folder = folder.display();
+    if let Some(world) = &args.world {
+        let world = world.display();
+        say(format_args!(
+            "note: `{folder}` has a world since its first start, so --world is ignored; `mintbench world import --replace {world} --data {folder}` takes it"
+        ));
+    } else if args.synthetic.is_some() {
+        say(format_args!(
+            "note: `{folder}` has a world since its first start, so --synthetic is ignored; name another folder"
+        ));
+    }
 }
 
 /// Logs the first VM without an address, and the number of such VMs. No program can call as such a VM.
@@ -230,6 +250,22 @@ fn federation(args: &ServeArgs) -> Result<FederationOptions, ServeError> {
     })
 }
 
+/// Returns the clock of a server for tests.
+fn moved_clock(args: &ServeArgs) -> Result<Option<Arc<MovedClock>>, ServeError> {
+    let ahead_s = args.tests.clock;
+    if !args.tests.test_tools {
+        return ahead_s.map_or(Ok(None), |_| Err(ServeError::Clock));
+    }
+    Ok(Some(Arc::new(MovedClock::new(ahead_s.unwrap_or(0)))))
+}
+
+/// Returns the faults of the start.
+fn fault_plan(args: &ServeArgs) -> Result<Option<FaultPlan>, ServeError> {
+    let Some(path) = &args.tests.faults else { return Ok(None) };
+    let text = files::read_text(path, SETTINGS_BYTES_MAX)?;
+    Ok(Some(FaultPlan::parse(&path.display().to_string(), &text)?))
+}
+
 /// Mint lanes for each core when tokens come from another process. It is the number of simultaneous calls.
 const REMOTE_LANES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
 
@@ -265,13 +301,14 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
         vault: listen(args.vault, VAULT_PORT, "vault"),
         vault_uri: args.vault_uri.clone(),
         max_secret_versions: args.max_secret_versions,
-        authority_url: args.authority_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+        authority_url: args.authority_url.clone(),
         sts: listen(args.sts, STS_PORT, "sts"),
         connections: connections.limits()?,
         admin: listen(args.admin, ADMIN_PORT, "admin"),
         exposed: exposed.clone(),
         hiccups: args.hiccups,
-        test_tools: args.tests.test_tools,
+        test_tools: moved_clock(args)?,
+        faults: fault_plan(args)?,
         tls_only: args.tls,
         host_names: args.host_names.clone(),
         readers: if args.hidden.hyper_only { Readers::HyperOnly } else { Readers::Both },
@@ -303,7 +340,8 @@ fn options(args: &ServeArgs) -> Result<ServerOptions, ServeError> {
 /// end the server. What people need besides goes to standard error, or to a terminal only.
 fn announce(server: &Server, options: &ServerOptions) -> Result<(), PrintError> {
     let said = banner(&reached(server, options), &options.host_names);
-    if !said.is_empty() {
+    // The process that started a server for itself knows what it exposes.
+    if options.clients == Clients::OfUser && !said.is_empty() {
         say(said);
     }
     let endpoints = server.endpoints().map(|(name, url)| format!("{name} {url}"));

@@ -129,6 +129,7 @@ fn plan(cores: &Cores, span: Duration) -> RunPlan {
         phases: vec![phase],
         expect: Vec::new(),
         serve_args: Vec::new(),
+        limit: None,
         tokens_outlive_run: true,
         seed: 1,
     };

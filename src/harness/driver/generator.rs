@@ -24,7 +24,7 @@ use crate::harness::record::intervals::{Window, histogram};
 use crate::harness::record::measured::Acted;
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
-use crate::harness::record::tally::Tally;
+use crate::harness::record::tally::{FirstVm, Tally};
 use crate::harness::record::witness::{DISTURBANCE_MIN, Disturbance, Witness};
 use crate::harness::scenario::key::{RequestKey, Selector};
 use crate::harness::scenario::run_plan::{Bounds, Waiting};
@@ -415,6 +415,7 @@ impl<'a> Generator<'a> {
         };
         self.tally.reconnects = self.shared.reconnects;
         self.tally.sessions = self.shared.sessions;
+        self.tally.first_vm = self.shared.first_vm;
         self.tally.add(&recorder_tally);
         ThreadReport {
             tally: self.tally,
@@ -448,6 +449,7 @@ fn shared(
         outstanding: 0,
         reconnects: 0,
         sessions: 0,
+        first_vm: FirstVm::default(),
         timeout: setup.plan.timeout,
         scratch: vec![0; SCRATCH_BYTES],
         thread,

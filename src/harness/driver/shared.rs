@@ -22,6 +22,7 @@ use crate::harness::record::intervals::Ended;
 use crate::harness::record::observer::{Observation, Observer};
 use crate::harness::record::recorder::Recorder;
 use crate::harness::record::sample::Sampler;
+use crate::harness::record::tally::FirstVm;
 use crate::harness::scenario::key::{RequestKey, Slot};
 use crate::harness::scenario::run_plan::Classes;
 
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) reconnects: u64,
     /// Number of sessions opened since the start.
     pub(crate) sessions: u64,
+    /// Requests of VM 0 since the start.
+    pub(crate) first_vm: FirstVm,
     pub(crate) timeout: Nanos,
     pub(crate) scratch: Vec<u8>,
     /// The number of this thread.
@@ -179,6 +182,9 @@ impl Shared {
             let token = class.is_token();
             let RequestKey { vm, selector, .. } = due.key;
             observer.note(Observation { slot: Slot { vm, selector }, written, end, token });
+        }
+        if due.key.vm == 0 {
+            self.first_vm.count(class);
         }
         let ended = Ended {
             class,

@@ -2,6 +2,7 @@
 
 use super::changes::{ChangesReport, ChangesVerdict, RotationVerdict};
 use super::failure::Failure;
+use super::throttle::Share;
 use super::verify::Verdict;
 use crate::harness::class::Class;
 use crate::harness::dialect::outcome::Cause;
@@ -26,7 +27,13 @@ pub(super) fn failures(
 ) -> Vec<Failure> {
     let tally = &measured.tally;
     let mut failures = Vec::new();
-    failures.extend(errors(plan, tally));
+    let share = Share::of(plan, measured);
+    failures.extend(errors(plan, tally, share));
+    match share {
+        Some(Share { throttled: 0, .. }) => failures.push(Failure::NoThrottle),
+        Some(share) if !share.is_fair() => failures.push(Failure::Share(share)),
+        _ => {}
+    }
     if let Some(report) = changes {
         failures.extend(changed(report));
     }
@@ -84,14 +91,16 @@ fn changed(report: &ChangesReport) -> Vec<Failure> {
 /// Checks the share of failed requests.
 ///
 /// Our own broker may have none: it is asked for identities that it has, at a rate that it can
-/// serve.
+/// serve. Only a VM that asks for more than its limit is refused rightly.
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn errors(plan: &RunPlan, tally: &Tally) -> Option<Failure> {
+fn errors(plan: &RunPlan, tally: &Tally, share: Option<Share>) -> Option<Failure> {
     let share_max = match plan.classes {
         Classes::Broker | Classes::Churned => 0.0,
         Classes::Foreign => plan.errors_max,
     };
-    let (count, total) = (tally.failures, tally.failures + tally.refused + tally.tokens);
+    let throttled = share.map_or(0, |share| share.throttled);
+    let count = tally.failures.saturating_sub(throttled);
+    let total = count + throttled + tally.refused + tally.tokens;
     let cause = most_frequent(tally);
     (count as f64 > share_max * total as f64).then_some(Failure::Errors {
         count,
@@ -295,7 +304,7 @@ mod tests {
         let causes =
             [(Cause::Timeout(Wait::Answer), 2), (Cause::NoToken, 3), (Cause::LocalPorts, 9)].into();
         let tally = Tally { tokens: 1, failures: 5, impeded: 9, causes, ..Tally::default() };
-        let failed = errors(&plan(steady(), Classes::Broker), &tally).unwrap().to_string();
+        let failed = errors(&plan(steady(), Classes::Broker), &tally, None).unwrap().to_string();
         assert_eq!(
             failed,
             "5 of 6 requests failed, warm-up included, more than 0.00 %; the most frequent cause: no token"
@@ -309,7 +318,7 @@ mod tests {
         let whole = Counters { mints: 1.0, misses: 1.0, ..Counters::default() };
         let ours = plan(Workload::Herd(herds), Classes::Broker);
         assert_eq!(counters(&ours, &tally, &whole), []);
-        assert_eq!(errors(&ours, &tally), None);
+        assert_eq!(errors(&ours, &tally, None), None);
     }
 
     #[test]
@@ -318,6 +327,18 @@ mod tests {
         let foreign = plan(steady(), Classes::Foreign);
         assert!(check(&foreign, (9_900, 100), None, None).is_empty());
         assert_eq!(check(&foreign, (9_899, 101), None, None).len(), 1);
+    }
+
+    #[test]
+    fn only_the_vm_above_its_limit_may_be_throttled() {
+        let share = Share { limit: 20, seconds: 1.0, tokens: 20, throttled: 70 };
+        let failed = |failures| {
+            let tally = Tally { tokens: 100, failures, ..Tally::default() };
+            errors(&plan(steady(), Classes::Broker), &tally, Some(share))
+        };
+        assert_eq!(failed(70), None);
+        let said = failed(71).unwrap().to_string();
+        assert!(said.starts_with("1 of 171 requests failed"), "{said}");
     }
 
     fn check_changes(verdict: ChangesVerdict, change: impl FnOnce(&mut Writes)) -> String {

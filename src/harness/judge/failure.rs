@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::ledger::Judgement;
+use super::throttle::Share;
 use super::verify::Verdict;
 use super::verify::key_timeline::KeyTimelineVerdict;
 use crate::harness::dialect::outcome::Cause;
@@ -95,6 +96,10 @@ pub enum Failure {
         /// Keys that the warm-up requested.
         keys: u64,
     },
+    /// VM 0 did not get what its limit allows.
+    Share(Share),
+    /// Nothing was throttled.
+    NoThrottle,
     /// Sampled tokens were signed with keys that were not published at the time.
     Rotation(KeyTimelineVerdict),
     /// Callers waited for a mint although their tokens were only due for renewal.
@@ -120,9 +125,13 @@ impl fmt::Display for Failure {
             ),
             Self::Errors { count, total, cause, share_max } => {
                 let percent = share_max * 100.0;
-                let cause = cause.as_ref().map(|cause| format!("; the most frequent cause: {cause}"));
+                let cause =
+                    cause.as_ref().map(|cause| format!("; the most frequent cause: {cause}"));
                 let cause = cause.unwrap_or_default();
-                write!(f, "{count} of {total} requests failed, warm-up included, more than {percent:.2} %{cause}")
+                write!(
+                    f,
+                    "{count} of {total} requests failed, warm-up included, more than {percent:.2} %{cause}"
+                )
             }
             Self::HerdMints { herds, mints } => write!(
                 f,
@@ -150,13 +159,7 @@ impl fmt::Display for Failure {
                 f,
                 "{keys} keys were asked for that nobody had asked for before, and {misses} mints were started"
             ),
-            Self::NoFailedMint => f.write_str(
-                "no mint failed while the token service was away, which proves nothing; let it be away longer, or tokens be renewed sooner (`refresh-at`)",
-            ),
-            Self::NoRemoval => f.write_str(
-                "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration",
-            ),
-            Self::NoCertificateRoll => f.write_str("no certificate was rolled, which proves nothing"),
+            Self::Share(share) => share.fmt(f),
             Self::NoRotation { rotations } => write!(
                 f,
                 "all sampled tokens are signed by one key although keys rotated {rotations} times, which proves nothing; raise --duration or --samples"
@@ -174,7 +177,27 @@ impl fmt::Display for Failure {
                 "{} sampled tokens were signed with keys that were not published yet, {} with keys that were withdrawn too soon",
                 keys.unpublished, keys.withdrawn
             ),
-            Self::NoVerification => f.write_str("no token came back that could be verified"),
+            plain => f.write_str(plain.as_str()),
+        }
+    }
+}
+
+impl Failure {
+    /// Returns the text of a failure without figures; empty for the others.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoCertificateRoll => "no certificate was rolled, which proves nothing",
+            Self::NoFailedMint => {
+                "no mint failed while the token service was away, which proves nothing; let it be away longer, or tokens be renewed sooner (`refresh-at`)"
+            }
+            Self::NoRemoval => {
+                "no request met an identity that was away, which proves nothing; raise --rate, --changes or --duration"
+            }
+            Self::NoThrottle => {
+                "no request of VM 0 was throttled, which proves nothing; raise --rate, or lower the limit"
+            }
+            Self::NoVerification => "no token came back that could be verified",
+            _ => "",
         }
     }
 }

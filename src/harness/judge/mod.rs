@@ -14,6 +14,7 @@ pub mod outcome;
 pub mod ruling;
 pub mod standing;
 pub mod steady_state;
+pub mod throttle;
 pub mod undisturbed;
 pub mod validity;
 pub mod verify;

@@ -8,6 +8,7 @@ use crate::harness::dialect::outcome::Status;
 use crate::harness::judge::outcome::Outcome;
 use crate::harness::judge::ruling::{Asked, Rule};
 use crate::harness::judge::steady_state::SteadyState;
+use crate::harness::judge::throttle::Share;
 use crate::harness::nanos::Nanos;
 use crate::harness::record::broker_counters::Counted;
 use crate::harness::scenario::changes::{Changes, ROTATING_TOKEN_LIFETIME_SECONDS};
@@ -20,6 +21,7 @@ pub(crate) fn of(plan: &RunPlan, outcome: &Outcome, asked: Asked<'_>) -> Vec<Str
         reconnects(outcome),
         sessions(outcome),
         changes(plan),
+        Share::of(plan, &outcome.measured).map(|share| share.to_string()),
         counters(outcome.broker.as_ref()),
         samples(plan, outcome),
         pacer(outcome),

@@ -18,3 +18,4 @@ pub(crate) mod plan_json;
 pub(crate) mod search;
 pub(crate) mod sentences;
 pub(crate) mod simulate;
+pub(crate) mod throttle;

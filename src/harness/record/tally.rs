@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::intervals::IntervalSet;
+use crate::harness::class::Class;
 use crate::harness::dialect::outcome::{Cause, Status};
 
 /// Counters of one thread at the end.
@@ -35,8 +36,36 @@ pub struct Tally {
     pub reconnects: u64,
     /// Sessions opened under load, warm-up included.
     pub sessions: u64,
+    /// Requests of VM 0, warm-up included.
+    pub first_vm: FirstVm,
     /// Latencies of each phase, by intended start; empty for a run of one phase.
     pub phases: Vec<IntervalSet>,
+}
+
+/// Requests of VM 0, which a scenario may let ask for more than its limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FirstVm {
+    /// Requests that ended with a token.
+    pub tokens: u64,
+    /// Requests that a limit refused.
+    pub throttled: u64,
+}
+
+impl FirstVm {
+    /// Counts a request.
+    pub const fn count(&mut self, class: Class) {
+        if class.is_token() {
+            self.tokens += 1;
+        }
+        if matches!(class, Class::Throttled) {
+            self.throttled += 1;
+        }
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.tokens += other.tokens;
+        self.throttled += other.throttled;
+    }
 }
 
 /// Number of details of one kind of cause that are told apart, such as numbers of bytes. A target
@@ -76,6 +105,7 @@ impl Tally {
         self.unsent += other.unsent;
         self.reconnects += other.reconnects;
         self.sessions += other.sessions;
+        self.first_vm.add(other.first_vm);
         let missing =
             other.phases.iter().skip(self.phases.len()).map(|set| IntervalSet::new(set.index));
         self.phases.extend(missing);

@@ -3,6 +3,8 @@
 //! Each phase has a schedule of its own. For Poisson arrivals this equals one process with a
 //! changing rate, because the numbers of arrivals in separate stretches are independent.
 
+use std::num::NonZeroU32;
+
 use super::key::{VmKey, all_vm_keys};
 use super::mix::{self, Share};
 use super::profile::Profile;
@@ -21,6 +23,8 @@ pub struct Phases {
     pub expect: Vec<Expectation>,
     /// Further arguments of `serve` for our own broker.
     pub serve_args: Vec<String>,
+    /// Identity requests per second that our broker allows each VM, if it limits them. VM 0 asks for more.
+    pub limit: Option<NonZeroU32>,
     /// True if no token can expire before the run is over, so that no key is minted twice.
     pub tokens_outlive_run: bool,
     /// Seed of the schedules and of the choice of keys.

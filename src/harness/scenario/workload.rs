@@ -101,6 +101,7 @@ pub(crate) mod tests {
             phases,
             expect: Vec::new(),
             serve_args: Vec::new(),
+            limit: None,
             tokens_outlive_run: true,
             seed: 9,
         }

@@ -146,6 +146,7 @@ pub(crate) mod tests {
             phases: vec![phase],
             expect: Vec::new(),
             serve_args: Vec::new(),
+            limit: None,
             tokens_outlive_run: true,
             seed: 1,
         }))

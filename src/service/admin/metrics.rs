@@ -14,6 +14,7 @@ use crate::base::clock::process_cpu_ns;
 use crate::base::http::{ConnectionLimiter, Count, Responses, Tally};
 use crate::base::process::resident_bytes;
 use crate::service::broker::Broker;
+use crate::service::faults::Faults;
 
 /// Sources of the metrics, besides the counters of the broker.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct MetricSources {
     pub limiters: Vec<Arc<ConnectionLimiter>>,
     /// Counters of a probe, if there is one.
     pub hiccups: Option<Arc<Hiccups>>,
+    /// Faults on purpose.
+    pub faults: Arc<Faults>,
 }
 
 #[derive(Debug)]
@@ -96,6 +99,7 @@ impl Collector for Metrics {
         if let Some(hiccups) = &self.watched.hiccups {
             lateness(&mut encoder, &hiccups.counted())?;
         }
+        self.faults(&mut encoder)?;
         self.connections(&mut encoder)?;
         self.responses(&mut encoder)
     }
@@ -143,6 +147,19 @@ impl Metrics {
             }
         }
         Ok(())
+    }
+
+    fn faults(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let counts = self.watched.faults.counts();
+        let help = "Faults that were injected on purpose";
+        let mut family =
+            encoder.encode_descriptor("mintbench_faults", help, None, MetricType::Counter)?;
+        for (endpoint, kind, count) in counts.injected {
+            let labels = [("endpoint", endpoint), ("kind", kind)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Waits of faults that were left out because too many requests were waiting";
+        counter(encoder, "mintbench_faults_left_out", help, counts.left_out)
     }
 
     fn responses(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

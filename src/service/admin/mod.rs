@@ -1,10 +1,12 @@
 //! Admin endpoint for operators: liveness, readiness, metrics, the certificate authority, rotation of keys on
-//! demand, listeners and secrets of single VMs, and the whole world.
+//! demand, listeners and secrets of single VMs, the whole world, faults, and the tools of a server for tests.
 
+mod faults;
 pub(crate) mod hiccups;
 mod identity_headers;
 mod listeners;
 mod metrics;
+mod test_tools;
 mod worlds;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 pub(crate) use self::listeners::{OpenError, OpenListener};
 pub(crate) use self::metrics::MetricSources;
+pub(crate) use self::test_tools::TestTools;
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{
     HostNames, HostRules, Payload, Peer, Surface, bearer_token, read_body, text_reply,
@@ -24,7 +27,7 @@ use crate::base::http::{
 use crate::base::secret::Redacted;
 use crate::service::broker::{Broker, CallerSecrets};
 use crate::service::directory::{Directory, SigningKeyError};
-use crate::service::world::record::Record;
+use crate::service::faults::Faults;
 
 /// Requests that need the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +53,10 @@ pub(crate) struct AdminOptions {
     pub listeners: Arc<dyn OpenListener>,
     /// Secrets by which programs are known as machines at the App Service endpoint.
     pub caller_secrets: Arc<CallerSecrets>,
-    /// World to which `POST /reset` returns; `None` without test tools.
-    pub start: Option<Vec<Record>>,
+    /// Faults on purpose.
+    pub faults: Arc<Faults>,
+    /// What only a server for tests has.
+    pub tools: Option<TestTools>,
 }
 
 /// The admin surface.
@@ -67,7 +72,8 @@ pub(crate) struct Admin {
     guard: Guard,
     listeners: Arc<dyn OpenListener>,
     caller_secrets: Arc<CallerSecrets>,
-    start: Option<Vec<Record>>,
+    faults: Arc<Faults>,
+    tools: Option<TestTools>,
 }
 
 impl Admin {
@@ -78,7 +84,7 @@ impl Admin {
         clock: Arc<dyn Clock>,
         options: AdminOptions,
     ) -> Self {
-        let AdminOptions { ca_pem, names, secret, guard, listeners, caller_secrets, start } =
+        let AdminOptions { ca_pem, names, secret, guard, listeners, caller_secrets, faults, tools } =
             options;
         let mut registry = Registry::default();
         let metrics = metrics::Metrics { broker: Arc::clone(&broker), watched };
@@ -93,7 +99,8 @@ impl Admin {
             guard,
             listeners,
             caller_secrets,
-            start,
+            faults,
+            tools,
         }
     }
 
@@ -121,12 +128,22 @@ impl Admin {
             (&Method::POST, LISTENERS) => self.listener(head).await,
             (&Method::GET | &Method::PUT, WORLD) => self.world(head, body).await,
             (&Method::POST, RESET) => self.reset().await,
+            (&Method::GET | &Method::PUT | &Method::DELETE, FAULTS) => {
+                faults::answer(&self.faults, &head.method, body).await
+            }
+            (&Method::GET | &Method::PUT, CLOCK) => {
+                test_tools::clock(self.tools.as_ref(), &head.method, body).await
+            }
+            (&Method::POST, BROKEN) => test_tools::broken(self.tools.as_ref(), body).await,
             (_, "/healthz" | "/readyz" | "/metrics" | "/ca.pem") => refused_verb("GET, HEAD"),
-            (_, ROTATE | ROLL | IDENTITY_HEADER | LISTENERS | RESET) => refused_verb("POST"),
-            (_, WORLD) => refused_verb("GET, PUT"),
+            (_, ROTATE | ROLL | IDENTITY_HEADER | LISTENERS | RESET | BROKEN) => {
+                refused_verb("POST")
+            }
+            (_, WORLD | CLOCK) => refused_verb("GET, PUT"),
+            (_, FAULTS) => refused_verb("GET, PUT, DELETE"),
             _ => text_reply(
                 StatusCode::NOT_FOUND,
-                "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate, POST /credentials/roll, POST /identity-header?vm=NAME, POST /listeners?vm=NAME, /world or POST /reset\n",
+                "try /healthz, /readyz, /metrics, /ca.pem, POST /signing-keys/rotate, POST /credentials/roll, POST /identity-header?vm=NAME, POST /listeners?vm=NAME, /world, /faults, /clock, POST /tokens/broken or POST /reset\n",
             ),
         }
     }
@@ -182,19 +199,21 @@ impl Admin {
     }
 
     async fn reset(&self) -> Response<Payload> {
-        let Some(start) = self.start.clone() else {
+        let Some(TestTools { start, .. }) = self.tools.as_ref() else {
             return text_reply(
                 StatusCode::FORBIDDEN,
                 "only a server for tests forgets its world; start it with --test-tools\n",
             );
         };
+        let start = start.clone();
         self.run_blocking(move |directory, now| worlds::reset(directory, start, now)).await
     }
 
     /// Returns true if anybody may send the request, or it has the secret.
     fn may(&self, head: &Parts) -> bool {
         let knows = |token: &str| Redacted::new(token.into()).has_digest(&self.secret_digest);
-        let reads = matches!(head.method, Method::GET | Method::HEAD) && head.uri.path() != WORLD;
+        let reads = matches!(head.method, Method::GET | Method::HEAD)
+            && !matches!(head.uri.path(), WORLD | FAULTS);
         let is_free = reads && self.guard == Guard::Changes;
         is_free || bearer_token(&head.headers).is_some_and(knows)
     }
@@ -241,6 +260,9 @@ impl Admin {
     }
 }
 
+const BROKEN: &str = "/tokens/broken";
+const CLOCK: &str = "/clock";
+const FAULTS: &str = "/faults";
 const IDENTITY_HEADER: &str = "/identity-header";
 const LISTENERS: &str = "/listeners";
 const RESET: &str = "/reset";

@@ -95,7 +95,7 @@ fn answer(replaced: Result<Replaced, ReplaceError>) -> Response<Payload> {
         Ok(replaced) => text_reply(StatusCode::OK, said(&replaced)),
         Err(error @ ReplaceError::Occupied { .. }) => text_reply(
             StatusCode::CONFLICT,
-            format!("{error}; to replace the world, add ?replace=true\n"),
+            format!("{error}; --replace, or ?replace=true of the request, replaces the world\n"),
         ),
         Err(error @ ReplaceError::Store(_)) => {
             let error = &error as &dyn std::error::Error;

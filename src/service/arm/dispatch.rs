@@ -5,6 +5,7 @@ use hyper::Method;
 use super::access::{assignments, definitions};
 use super::endpoints::{self, ServiceAddresses};
 use super::error::ArmError;
+use super::operations;
 use super::reply::Reply;
 use super::request::call::Call;
 use super::request::route::{Kind, Route};
@@ -99,7 +100,7 @@ pub(super) fn read(
         Route::RoleAssignment { scope, name } => assignments::get(call, state, scope, name),
         Route::RoleDefinitions(scope) => definitions::list(call, state, scope),
         Route::RoleDefinition { scope, name } => definitions::get(call, state, scope, name),
-        Route::Operation { id, .. } => machines::operation(call, id),
+        Route::Operation { id, .. } => operations::get(call, id),
     }
 }
 

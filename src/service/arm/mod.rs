@@ -13,6 +13,7 @@ mod dispatch;
 mod endpoints;
 mod error;
 mod list;
+mod operations;
 mod options;
 mod reply;
 mod request;
@@ -35,6 +36,7 @@ use crate::base::http::{
     BodyError, HostRules, HostSyntax, Payload, Peer, RequestIds, Surface, read_body,
 };
 use crate::service::directory::{Directory, State};
+use crate::service::faults::{Asked, Endpoint, Target};
 use crate::service::token::Verifier;
 use dispatch::{is_read, plan, read, require_subscription, written};
 pub(crate) use endpoints::ServiceAddresses;
@@ -146,6 +148,15 @@ impl Surface for Arm {
     ) -> Response<Payload> {
         let (parts, body) = request.into_parts();
         self.answer(parts, scheme, read_body(body, BODY_BYTES_MAX)).await
+    }
+}
+
+impl Target for Arm {
+    const ENDPOINT: Endpoint = Endpoint::Arm;
+
+    fn asked(&self, _: &&'static str, request: &Request<Incoming>) -> Asked {
+        let path = request.uri().path().to_owned();
+        Asked::of_bearer(request.headers(), &self.0.directory.read(), path)
     }
 }
 

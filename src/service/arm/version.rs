@@ -158,6 +158,12 @@ const COMPUTE: &[&str] = &[
 pub(super) static VAULTS: ResourceType =
     ResourceType { namespace: "Microsoft.KeyVault", name: "vaults", versions: KEY_VAULT };
 
+pub(super) static VAULT_OPERATIONS: ResourceType = ResourceType {
+    namespace: "Microsoft.KeyVault",
+    name: "locations/operations",
+    versions: KEY_VAULT,
+};
+
 pub(super) static DELETED_VAULTS: ResourceType =
     ResourceType { namespace: "Microsoft.KeyVault", name: "deletedVaults", versions: KEY_VAULT };
 
@@ -282,13 +288,14 @@ pub(super) static ROLE_DEFINITIONS: ResourceType = ResourceType {
 };
 
 /// Types in the list of providers.
-pub(super) static ALL: [&ResourceType; 12] = [
+pub(super) static ALL: [&ResourceType; 13] = [
     &ROLE_ASSIGNMENTS,
     &ROLE_DEFINITIONS,
     &VIRTUAL_MACHINES,
     &OPERATIONS,
     &VAULTS,
     &DELETED_VAULTS,
+    &VAULT_OPERATIONS,
     &SYSTEM_ASSIGNED,
     &USER_ASSIGNED,
     &FEDERATED_CREDENTIALS,

@@ -3,7 +3,7 @@
 use crate::base::ids::TenantId;
 use crate::service::cache::{Abandoned, Cache};
 use crate::service::token::{MintError, Token};
-use crate::service::world::SelectError;
+use crate::service::world::{SelectError, Throttled};
 
 /// Reasons why a request gets no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +23,9 @@ pub enum TokenError {
     /// The request selects no identity of the caller.
     #[error(transparent)]
     Select(#[from] SelectError),
+    /// The caller has reached a limit of its requests.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     /// The tenant has no such resource.
     #[error("the resource `{resource}` is not known in the tenant {tenant}")]
     UnknownResource {

@@ -18,7 +18,9 @@ use crate::base::wakes::gather;
 use crate::service::cache::{CacheStats, Entry, Freshness, Joined, Key};
 use crate::service::directory::{Audience, Caller, Directory, Ended};
 use crate::service::token::{Token, TokenSource};
-use crate::service::world::{Held, HoldingIndex, SelectError, Selector, Vm};
+use crate::service::world::{
+    Category, Held, HoldingIndex, Permit, SelectError, Selector, Throttled, Vm,
+};
 
 pub(crate) use error::TokenCache;
 pub use error::TokenError;
@@ -153,6 +155,23 @@ impl Broker {
         caller.with_vm(&self.directory, now, Arc::clone)
     }
 
+    /// Admits a request for something else than a token, and returns the virtual machine that calls, if it exists.
+    ///
+    /// # Errors
+    /// Returns the limit that the machine has reached.
+    pub fn admitted_vm(
+        &self,
+        caller: &Caller,
+        category: Category,
+        clock: &dyn Clock,
+    ) -> Result<Option<Arc<Vm>>, Throttled> {
+        let vm = self.vm(caller, clock.now());
+        if let Some(vm) = &vm {
+            admit(vm, category, clock)?;
+        }
+        Ok(vm)
+    }
+
     /// Returns a token for the virtual machine that calls.
     ///
     /// # Errors
@@ -168,7 +187,10 @@ impl Broker {
         clock: &dyn Clock,
     ) -> Result<Answer, TokenError> {
         let mut now = clock.now();
-        let mut selected = self.select(caller, request.selector, now)?;
+        let vm = self.vm(caller, now).ok_or(TokenError::UnknownCaller)?;
+        // Held until the answer is there, or the caller gone.
+        let _permit = admit(&vm, Category::Identity, clock)?;
+        let mut selected = Selected::of(&vm, request.selector, now)?;
         for _ in 0..CHANGES_MAX {
             let holding = selected.holding;
             let resource = self.resource(&selected, request.resource)?;
@@ -189,30 +211,43 @@ impl Broker {
     }
 
     /// Returns what [`Self::token`] would return, if that is a cached token and nothing has changed meanwhile.
-    /// Returns `None` if [`Self::token`] decides.
-    ///
-    /// # Errors
-    /// Returns the [`TokenError`] of a request that is refused before a token is looked up.
+    /// Otherwise returns `None`, counts nothing, and [`Self::token`] decides.
     pub fn hit(
         &self,
         caller: &Caller,
         request: &TokenRequest<'_>,
         clock: &dyn Clock,
-    ) -> Result<Option<Answer>, TokenError> {
+    ) -> Option<Answer> {
         let now = clock.now();
-        let selected = self.select(caller, request.selector, now)?;
-        let resource = self.resource(&selected, request.resource)?;
-        let Some(answer) = self.cached(&selected, &resource, request.freshness, now)? else {
-            return Ok(None);
-        };
+        let selected = self.select(caller, request.selector, now).ok()?;
+        let permit = admit(&selected.vm, Category::Identity, clock).ok()?;
+        let answer = self.hit_of(caller, &selected, request, clock, now);
+        if answer.is_none() {
+            permit.into_iter().for_each(Permit::give_back);
+        }
+        answer
+    }
+
+    /// Returns the hit of a caller that was admitted at `now`.
+    #[inline]
+    fn hit_of(
+        &self,
+        caller: &Caller,
+        selected: &Selected,
+        request: &TokenRequest<'_>,
+        clock: &dyn Clock,
+        now: UnixSeconds,
+    ) -> Option<Answer> {
+        let resource = self.resource(selected, request.resource).ok()?;
+        let answer = self.cached(selected, &resource, request.freshness, now).ok().flatten()?;
         let key = selected.key(&resource);
         if resource.is_lasting() {
-            return Ok(Some(self.counted(key, answer)));
+            return Some(self.counted(key, answer));
         }
         let now = clock.now();
-        let again = self.select(caller, request.selector, now)?;
+        let again = self.select(caller, request.selector, now).ok()?;
         let is_right = again.confirms(selected.holding, Some(&answer), now);
-        Ok(is_right.then(|| self.counted(key, Answer { at: now, ..answer })))
+        is_right.then(|| self.counted(key, Answer { at: now, ..answer }))
     }
 
     /// Counts an answer from the cache, once it is certain.
@@ -283,10 +318,7 @@ impl Broker {
         selector: Option<&Selector>,
         now: UnixSeconds,
     ) -> Result<Selected, TokenError> {
-        let selected = caller.with_vm(&self.directory, now, |vm| {
-            let holding = vm.select(selector, now)?.index;
-            Ok(Selected { vm: Arc::clone(vm), holding })
-        });
+        let selected = caller.with_vm(&self.directory, now, |vm| Selected::of(vm, selector, now));
         selected.ok_or(TokenError::UnknownCaller)?.map_err(TokenError::Select)
     }
 
@@ -330,6 +362,17 @@ impl Broker {
     }
 }
 
+/// Admits a request of a VM, which is in flight until the permit is dropped. A VM without limits needs no permit.
+#[inline]
+fn admit<'a>(
+    vm: &'a Vm,
+    category: Category,
+    clock: &dyn Clock,
+) -> Result<Option<Permit<'a>>, Throttled> {
+    let admitted = vm.meter.as_ref().map(|meter| meter.admit(category, clock.monotonic_ns()));
+    admitted.transpose()
+}
+
 /// A VM, and the identity that the request selects.
 #[derive(Clone, Debug)]
 struct Selected {
@@ -338,6 +381,16 @@ struct Selected {
 }
 
 impl Selected {
+    #[inline]
+    fn of(
+        vm: &Arc<Vm>,
+        selector: Option<&Selector>,
+        now: UnixSeconds,
+    ) -> Result<Self, SelectError> {
+        let holding = vm.select(selector, now)?.index;
+        Ok(Self { vm: Arc::clone(vm), holding })
+    }
+
     /// Returns the cache key of the token.
     fn key(&self, resource: &Resource) -> Key {
         Key::new(self.holding.0, resource.number())

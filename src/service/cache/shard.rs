@@ -111,6 +111,9 @@ struct Table<V> {
     /// Clients cannot choose keys, which are internal indices: a fixed hash is safe.
     index: HashMap<Key, Held<V>, FixedState>,
     slots: Vec<Slot>,
+    /// For each slot, true if its value was used since the hand's last visit. Apart from the slots, because a hit
+    /// needs nothing else of them, and the marks of all entries fit in a cache of the processor.
+    used: Vec<AtomicBool>,
     hand: usize,
     capacity: usize,
 }
@@ -127,8 +130,6 @@ struct Held<V> {
 struct Slot {
     key: Key,
     expires_at: UnixSeconds,
-    /// True if the value was used since the hand's last visit.
-    used: AtomicBool,
 }
 
 /// Entry that an insert displaced. The caller drops it outside of the lock.
@@ -140,30 +141,38 @@ enum Displaced<V> {
 
 impl<V> Table<V> {
     fn new(capacity: usize) -> Self {
-        Self { index: HashMap::default(), slots: Vec::new(), hand: 0, capacity }
+        Self { index: HashMap::default(), slots: Vec::new(), used: Vec::new(), hand: 0, capacity }
     }
 
     /// Sets the mark of a slot. Writes only if the mark is not set yet, so that the cache line of a popular
     /// slot stays shared.
     fn mark_used(&self, slot: usize) {
-        if let Some(slot) = self.slots.get(slot)
-            && !slot.used.load(Ordering::Relaxed)
+        if let Some(used) = self.used.get(slot)
+            && !used.load(Ordering::Relaxed)
         {
-            slot.used.store(true, Ordering::Relaxed);
+            used.store(true, Ordering::Relaxed);
         }
     }
 
+    /// Clears the mark of a slot. Returns true if it was set.
+    fn take_mark(&mut self, slot: usize) -> bool {
+        self.used.get_mut(slot).is_some_and(|used| std::mem::take(used.get_mut()))
+    }
+
     fn insert(&mut self, key: Key, entry: Arc<Entry<V>>, now: UnixSeconds) -> Displaced<V> {
-        let fresh = Slot { key, expires_at: entry.expires_at(), used: AtomicBool::new(false) };
+        let fresh = Slot { key, expires_at: entry.expires_at() };
         if let Some(held) = self.index.get_mut(&key) {
-            if let Some(slot) = self.slots.get_mut(held.slot) {
+            let (at, replaced) = (held.slot, std::mem::replace(&mut held.entry, entry));
+            if let Some(slot) = self.slots.get_mut(at) {
                 *slot = fresh;
             }
-            return Displaced::Replaced(std::mem::replace(&mut held.entry, entry));
+            self.take_mark(at);
+            return Displaced::Replaced(replaced);
         }
         if self.slots.len() < self.capacity {
             self.index.insert(key, Held { entry, slot: self.slots.len() });
             self.slots.push(fresh);
+            self.used.push(AtomicBool::new(false));
             return Displaced::Nothing;
         }
         self.advance_hand(now);
@@ -180,6 +189,7 @@ impl<V> Table<V> {
     fn remove(&mut self, key: Key) -> Option<Arc<Entry<V>>> {
         let Held { entry, slot } = self.index.remove(&key)?;
         self.slots.swap_remove(slot);
+        self.used.swap_remove(slot);
         if let Some(moved) = self.slots.get(slot)
             && let Some(held) = self.index.get_mut(&moved.key)
         {
@@ -196,12 +206,12 @@ impl<V> Table<V> {
     /// one clears every mark.
     fn advance_hand(&mut self, now: UnixSeconds) {
         loop {
-            let Some(slot) = self.slots.get_mut(self.hand) else {
+            let Some(slot) = self.slots.get(self.hand) else {
                 self.hand = 0;
                 continue;
             };
-            let used = std::mem::take(slot.used.get_mut());
-            if slot.expires_at <= now || !used {
+            let is_expired = slot.expires_at <= now;
+            if !self.take_mark(self.hand) || is_expired {
                 return;
             }
             self.hand += 1;

@@ -184,6 +184,27 @@ fn a_used_entry_outlives_an_unused_one() {
     assert_eq!(shard.stats().evictions, 1);
 }
 
+#[test]
+fn an_entry_keeps_its_mark_when_another_is_removed_and_a_replaced_one_loses_it() {
+    let shard = Shard::<u64, Gone>::new(2);
+    let insert = |index| {
+        let entry = Arc::new(Entry::new(lasting(u64::from(index), 10)));
+        shard.insert(key(index), entry, NOW);
+    };
+    let has = |index| shard.get(key(index), NOW).is_some();
+    insert(0);
+    insert(1);
+    assert!(has(1));
+    shard.remove(key(0));
+    insert(2);
+    // The hand begins with the first slot, to which the marked entry has moved.
+    insert(3);
+    assert!(has(1) && !has(2));
+    insert(1);
+    insert(4);
+    assert!(!has(1) && has(3) && has(4));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Get(u32),

@@ -19,13 +19,13 @@ const LOOPBACK: Address = Address::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
 impl State {
     /// Returns the VM that has this address itself.
     pub(super) fn slot_at(&self, address: IpAddr) -> Option<Arc<VmSlot>> {
-        self.by_address.get(&Address::from(address)).cloned()
+        self.by_address.get(address.into()).cloned()
     }
 
     /// Returns the VM that answers callers from `address`.
     pub(super) fn reachable_from(&self, address: IpAddr) -> Option<Arc<VmSlot>> {
         self.slot_at(address).or_else(|| {
-            let any = self.by_address.get(&Address::Any)?;
+            let any = self.by_address.get(Address::Any)?;
             let last = self.former_addresses.get(&address);
             last.is_none_or(|last| *last == any.vm_id()).then(|| Arc::clone(any))
         })
@@ -63,7 +63,7 @@ impl State {
     /// Returns true if a VM other than `vm` has this address.
     pub fn address_taken(&self, address: Address, vm: &ArmId) -> bool {
         let own = self.vms.get(vm).and_then(|entry| entry.vm.record.address);
-        self.by_address.contains_key(&address) && own != Some(address)
+        self.by_address.get(address).is_some() && own != Some(address)
     }
 
     /// Returns the records that remember the addresses which `changes` take from their VMs.
@@ -74,9 +74,9 @@ impl State {
                 Change::Put(Record::VirtualMachine(vm)) => (&vm.id, vm.address),
                 _ => return None,
             };
-            let VirtualMachine { address, vm_id, .. } = *self.vms.get(id)?.vm.record;
+            let VirtualMachine { address, vm_id, .. } = &self.vms.get(id)?.vm.record;
             let address = address.filter(|own| next != Some(*own))?.ip()?;
-            Some(Change::Put(Record::FormerAddress(FormerAddress { address, vm_id })))
+            Some(Change::Put(Record::FormerAddress(FormerAddress { address, vm_id: *vm_id })))
         });
         left.collect()
     }

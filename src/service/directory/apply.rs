@@ -9,6 +9,7 @@ use super::slot::VmSlot;
 use super::state::{Principal, RoleAssignmentEntry, State, UserAssignedEntry, VmEntry};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{ArmId, PrincipalId, RoleAssignmentId};
+use crate::base::keyed_set::Keyed as _;
 use crate::base::synthetic::IdentityIds;
 use crate::service::world::record::{
     Application, Change, Credential, DeletedVault, Key, Record, ResourceGroup, RoleAssignment,
@@ -16,25 +17,59 @@ use crate::service::world::record::{
 };
 use crate::service::world::vault::vault_address;
 use crate::service::world::{
-    Address, Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, Resources, Vm,
+    Address, Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, Meter, Resources, Throttle,
+    Vm,
 };
 
 impl State {
-    /// Builds a state of these records, whatever their order.
-    pub(super) fn load(mut records: Vec<Record>) -> Result<(Self, Resources), DirectoryError> {
+    /// Builds a state of these records, whatever their order. VMs without limits of their own have those of `throttle`.
+    pub(super) fn load(
+        mut records: Vec<Record>,
+        throttle: Throttle,
+    ) -> Result<(Self, Resources), DirectoryError> {
         records.sort_by_key(rank);
-        let (mut state, mut resources) = (Self::default(), Resources::default());
+        let (mut state, mut resources) =
+            (Self { throttle, ..Self::default() }, Resources::default());
+        state.reserve(&records);
         let when = ChangeTime { now: UnixSeconds(0), effective: UnixSeconds(0) };
+        let mut vms = Vec::new();
         for record in records {
             if let Record::Audience(name) = &record {
                 resources.add(name);
             }
             state.check(&record)?;
-            state.apply(Change::Put(record), when);
+            match record {
+                Record::VirtualMachine(vm) => {
+                    let begun = state.begin_vm(vm, None, when).map(|(entry, _)| entry);
+                    vms.extend(begun.map(|entry| (entry.vm.record.id.clone(), entry)));
+                }
+                other => drop(state.put(other, when)),
+            }
         }
+        // At once: a tree that grows step by step has gaps, and each step searches it.
+        state.vms = vms.into_iter().collect();
         // Generating half a million keys would take half a day.
         state.unprovisioned = VecDeque::new();
         Ok((state, resources))
+    }
+
+    /// Makes room for what these records add. A set that grows step by step looks at all its values again and again.
+    fn reserve(&mut self, records: &[Record]) {
+        let (mut vms, mut principals) = (0, 0);
+        for record in records {
+            match record {
+                Record::VirtualMachine(vm) => {
+                    vms += 1;
+                    principals += usize::from(vm.system_assigned.is_some());
+                }
+                Record::UserAssigned(_) | Record::Application(_) => principals += 1,
+                _ => {}
+            }
+        }
+        self.by_address.reserve(vms);
+        self.by_vm_id.reserve(vms);
+        self.principals.reserve(principals);
+        self.clients.reserve(principals);
     }
 
     /// Checks that the things which the record names exist.
@@ -122,7 +157,7 @@ impl State {
             }
             Key::Application(id) => {
                 if let Some(principal) = self.clients.remove(id) {
-                    self.principals.remove(&principal);
+                    self.principals.remove(principal.key());
                 }
             }
             Key::ResourceGroup(id) => {
@@ -179,9 +214,12 @@ impl State {
     }
 
     fn put_application(&mut self, application: Application) {
-        let application = Arc::new(application);
-        self.clients.insert(application.client_id, application.principal_id);
-        self.principals.insert(application.principal_id, Principal::Application(application));
+        self.put_principal(&Principal::Application(Arc::new(application)));
+    }
+
+    fn put_principal(&mut self, principal: &Principal) {
+        self.clients.put(principal.clone());
+        self.principals.put(principal.clone());
     }
 
     fn put_user_assigned(&mut self, record: UserAssigned, when: ChangeTime) -> Option<Ended> {
@@ -203,6 +241,20 @@ impl State {
     /// Adds or replaces the machine. Returns `None` when no numbers are left for its identities.
     fn put_vm(&mut self, record: VirtualMachine, when: ChangeTime) -> Option<Vec<Ended>> {
         let before = self.vms.get(&record.id).cloned();
+        let (entry, ended) = self.begin_vm(record, before, when)?;
+        self.vms.insert(entry.vm.record.id.clone(), entry);
+        Some(ended)
+    }
+
+    /// Returns the machine with its identities and its slot, and what it ends of the machine that it replaces. The
+    /// caller adds it to the machines.
+    fn begin_vm(
+        &mut self,
+        mut record: VirtualMachine,
+        before: Option<VmEntry>,
+        when: ChangeTime,
+    ) -> Option<(VmEntry, Vec<Ended>)> {
+        record.location = record.location.shared(&mut self.locations);
         let vm_before = before.as_ref().map(|entry| Arc::clone(&entry.vm));
         let own_before = vm_before.as_ref().and_then(|vm| vm.system_assigned().cloned());
         let mut ended = Vec::new();
@@ -224,7 +276,8 @@ impl State {
         let assigned = self.assigned(&record, vm_before.as_deref())?;
         let (id, address, tenant) =
             (record.id.clone(), record.address, self.tenant_of(&record.id)?);
-        let vm = Arc::new(Vm::new(Arc::new(record), tenant, own, assigned));
+        let meter = self.meter(&record, vm_before.as_deref());
+        let vm = Arc::new(Vm::new(record, tenant, own, assigned, meter));
         let gone = vm_before.iter().flat_map(|before| before.held());
         let gone = gone.filter(|held| vm.holding_of(&held.identity).is_none());
         ended.extend(gone.cloned().map(Ended::Holding));
@@ -232,14 +285,19 @@ impl State {
         if let Some(before) = &vm_before {
             self.by_vm_id.remove(&before.record.vm_id);
         }
-        self.by_vm_id.insert(vm.record.vm_id, Arc::clone(&slot));
+        self.by_vm_id.put(Arc::clone(&slot));
         if vm.record.listener.is_some() {
             self.own_listeners.insert(id.clone());
         } else {
             self.own_listeners.remove(&id);
         }
-        self.vms.insert(id, VmEntry { vm, slot });
-        Some(ended)
+        Some((VmEntry { vm, slot }, ended))
+    }
+
+    /// Returns the meter of the machine's requests, if they are limited.
+    fn meter(&self, record: &VirtualMachine, before: Option<&Vm>) -> Option<Meter> {
+        let limits = record.throttle.unwrap_or(self.throttle).limits()?;
+        Some(Meter::new(limits, before.and_then(|vm| vm.meter.as_ref())))
     }
 
     /// Returns the machine's user-assigned identities. An assignment is skipped if its identity was removed,
@@ -266,7 +324,8 @@ impl State {
         Some(Held { index: HoldingIndex(self.number()?), identity })
     }
 
-    /// Returns the slot of a VM. The VM keeps its slot unless its address changed.
+    /// Returns the slot of a VM. The VM keeps its slot unless its address changed. A VM that is created again under the
+    /// same name gets a slot of its own.
     fn slot_for(
         &mut self,
         before: Option<VmEntry>,
@@ -276,7 +335,7 @@ impl State {
     ) -> Arc<VmSlot> {
         if let Some(entry) = before {
             let old = entry.vm.record.address;
-            if old == address {
+            if old == address && entry.slot.vm_id() == vm.record.vm_id {
                 entry.slot.publish(Some(Arc::clone(vm)), when);
                 return entry.slot;
             }
@@ -286,7 +345,7 @@ impl State {
         let slot = Arc::new(VmSlot::new(vm.record.vm_id));
         slot.publish(Some(Arc::clone(vm)), when);
         if let Some(address) = address {
-            self.by_address.insert(address, Arc::clone(&slot));
+            self.by_address.put(address, Arc::clone(&slot));
         }
         slot
     }
@@ -294,8 +353,8 @@ impl State {
     /// Frees the address of the VM of `slot`, unless an earlier change gave it to another VM.
     fn give_up(&mut self, address: Option<Address>, slot: &Arc<VmSlot>) {
         let Some(address) = address else { return };
-        if self.by_address.get(&address).is_some_and(|held| Arc::ptr_eq(held, slot)) {
-            self.by_address.remove(&address);
+        if self.by_address.get(address).is_some_and(|held| Arc::ptr_eq(held, slot)) {
+            self.by_address.remove(address);
         }
     }
 
@@ -327,8 +386,7 @@ impl State {
         let identity = Arc::new(Identity::new(index, kind, ids, tenant, resource_id.clone()));
         self.managed_identities += 1;
         self.unprovisioned.push_back(ids.principal_id);
-        self.clients.insert(ids.client_id, ids.principal_id);
-        self.principals.insert(ids.principal_id, Principal::ManagedIdentity(Arc::clone(&identity)));
+        self.put_principal(&Principal::ManagedIdentity(Arc::clone(&identity)));
         Some(identity)
     }
 
@@ -396,7 +454,7 @@ impl State {
                 let own = vm.system_assigned.map(|ids| ids.principal_id);
                 self.own_principal(&vm.id).filter(|before| Some(*before) != own)
             }
-            Change::Remove(Key::Application(id)) => self.clients.get(id).copied(),
+            Change::Remove(Key::Application(id)) => Some(self.clients.get(id)?.ids().principal_id),
             _ => None,
         });
         let credentials = ended.flat_map(|principal| self.credentials(principal));

@@ -1,8 +1,8 @@
 //! The directory itself: opening, reading, and the four steps of a write.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rand::rngs::StdRng;
@@ -21,7 +21,7 @@ use crate::base::synthetic::IdentityIds;
 use crate::service::store::{Fault, Format, Revision, Store, StoreError};
 use crate::service::token::{Algorithm, KeyRing, SigningKey};
 use crate::service::world::record::{Change, Record};
-use crate::service::world::{HoldingIndex, Known, ResourceIndex, Resources};
+use crate::service::world::{HoldingIndex, Known, OwnServices, ResourceIndex, Resources, Throttle};
 
 /// A callback for each thing that ended.
 pub(super) type Subscriber = Box<dyn Fn(&Ended) + Send + Sync>;
@@ -41,6 +41,8 @@ pub struct Directory {
     pub(super) store: Box<dyn Store>,
     pub(super) state: RwLock<State>,
     pub(super) resources: Resources,
+    /// Set when the server of this world has its ports.
+    pub(super) own_services: OnceLock<OwnServices>,
     pub(super) propagation_delay: Seconds,
     pub(super) signing: SigningOptions,
     pub(super) credential_options: CredentialOptions,
@@ -95,12 +97,13 @@ impl Directory {
         {
             revision = store.commit(revision, &[change]).map_err(DirectoryError::from)?;
         }
-        let (state, resources) = State::load(records)?;
+        let (state, resources) = State::load(records, options.throttle)?;
         let rng = StdRng::from_seed(options.seed);
         let directory = Self {
             store,
             state: RwLock::new(state),
             resources,
+            own_services: OnceLock::new(),
             propagation_delay: options.propagation_delay,
             subscribers: RwLock::default(),
             signing: options.signing,
@@ -120,7 +123,7 @@ impl Directory {
     /// # Errors
     /// Returns `Dangling` with the first missing thing.
     pub fn verify(records: Vec<Record>) -> Result<(), DirectoryError> {
-        State::load(records).map(drop)
+        State::load(records, Throttle::Off).map(drop)
     }
 
     /// Returns the current state. Holding it delays writes.
@@ -133,10 +136,17 @@ impl Directory {
         &self.resources
     }
 
-    /// Returns the resource that `name` stands for in a tenant. `name` is a resource of the list in any case,
-    /// an application's client id, `api://` and a client id, or the host of an account.
+    /// Sets the services of the server of this world. Later calls have no effect.
+    pub(crate) fn serve(&self, own: OwnServices) {
+        self.own_services.get_or_init(|| own);
+    }
+
+    /// Returns the resource that `name` stands for in a tenant. `name` is a resource of the list in any case, the
+    /// URL of a service of this server, an application's client id, `api://` and a client id, or the host of an
+    /// account.
     pub fn audience(&self, name: &str, tenant: TenantId) -> Option<Audience> {
-        match self.resources.find(name) {
+        let own = || self.resources.find(self.own_services.get()?.audience(name)?);
+        match self.resources.find(name).or_else(own) {
             Some(Known::Listed(index)) => Some(Audience::Listed(index)),
             Some(Known::Host(host)) => Some(Audience::Unlisted(host)),
             None => self.read().application(name, tenant).map(Audience::Unlisted),

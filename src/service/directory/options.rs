@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::clock::Seconds;
 use crate::service::token::{Algorithm, CertificateIssuer, SelfSigned};
+use crate::service::world::Throttle;
 
 /// Settings of the directory.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct DirectoryOptions {
     pub signing: SigningOptions,
     /// Settings for the certificates of service principals.
     pub credentials: CredentialOptions,
+    /// Limits of the VMs that have none of their own.
+    pub throttle: Throttle,
 }
 
 /// Settings for signing tokens.

@@ -1,28 +1,29 @@
 //! Maps that hold the world, and their queries.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use super::effective::ChangeTime;
 use super::objects::{Object, Objects};
-use super::slot::VmSlot;
+use super::slot::{Addresses, VmSlot};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
     VmId,
 };
+use crate::base::keyed_set::{Keyed, KeyedSet};
 use crate::base::synthetic::IdentityIds;
 use crate::service::token::Bearer;
 use crate::service::world::federation::FederatedCredential;
 use crate::service::world::record::{
-    Application, Credential, DeletedVault, KeyContent, ResourceGroup, RoleAssignment,
+    Application, Credential, DeletedVault, KeyContent, Location, ResourceGroup, RoleAssignment,
     SecretContent, StoredSigningKey, Subscription, Tenant, UserAssigned, Vault,
 };
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Grant, Hierarchy, Scope};
-use crate::service::world::{Address, Identity, Vm};
+use crate::service::world::{Identity, Throttle, Vm};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -49,11 +50,11 @@ pub struct State {
     /// Keys in vaults.
     pub(super) keys: Objects<KeyContent>,
     pub(super) signing_keys: BTreeMap<String, Arc<StoredSigningKey>>,
-    pub(super) by_address: Map<Address, Arc<VmSlot>>,
+    pub(super) by_address: Addresses,
     /// Slots of all VMs by the VMs' own ids.
-    pub(super) by_vm_id: Map<VmId, Arc<VmSlot>>,
-    pub(super) principals: Map<PrincipalId, Principal>,
-    pub(super) clients: Map<ClientId, PrincipalId>,
+    pub(super) by_vm_id: KeyedSet<VmId, Arc<VmSlot>>,
+    pub(super) principals: KeyedSet<PrincipalId, Principal>,
+    pub(super) clients: KeyedSet<ClientId, Principal>,
     pub(super) credentials: Map<PrincipalId, Vec<Arc<Credential>>>,
     pub(super) role_assignments: BTreeMap<RoleAssignmentId, Arc<RoleAssignmentEntry>>,
     pub(super) role_assignments_of: Map<PrincipalId, Vec<Arc<RoleAssignmentEntry>>>,
@@ -61,8 +62,12 @@ pub struct State {
     pub(super) former_addresses: Map<IpAddr, VmId>,
     /// Identities created since the start that still need a certificate, the oldest first.
     pub(super) unprovisioned: VecDeque<PrincipalId>,
+    /// Regions of the VMs.
+    pub(super) locations: HashSet<Location>,
     pub(super) next_number: u32,
     pub(super) managed_identities: usize,
+    /// Limits of the VMs that have none of their own.
+    pub(super) throttle: Throttle,
 }
 
 /// A user-assigned identity.
@@ -127,6 +132,24 @@ impl Principal {
         match self {
             Self::Application(application) => application.tenant,
             Self::ManagedIdentity(identity) => identity.tenant.id,
+        }
+    }
+}
+
+impl Keyed<PrincipalId> for Principal {
+    fn key(&self) -> &PrincipalId {
+        match self {
+            Self::Application(application) => &application.principal_id,
+            Self::ManagedIdentity(identity) => &identity.ids.principal_id,
+        }
+    }
+}
+
+impl Keyed<ClientId> for Principal {
+    fn key(&self) -> &ClientId {
+        match self {
+            Self::Application(application) => &application.client_id,
+            Self::ManagedIdentity(identity) => &identity.ids.client_id,
         }
     }
 }
@@ -237,7 +260,7 @@ impl State {
 
     /// Returns the service principal of a client.
     pub fn client(&self, id: ClientId) -> Option<&Principal> {
-        self.principals.get(self.clients.get(&id)?)
+        self.clients.get(&id)
     }
 
     /// Returns an application's resource name, in the form that its tokens use. `resource` must be the client
@@ -295,7 +318,7 @@ impl State {
         principal: PrincipalId,
     ) -> impl Iterator<Item = &RoleAssignmentEntry> + use<'_> {
         let held = self.role_assignments_of.get(&principal);
-        let held = held.filter(|_| self.principals.contains_key(&principal));
+        let held = held.filter(|_| self.principals.contains(&principal));
         held.into_iter().flatten().map(|entry| &**entry)
     }
 

@@ -290,10 +290,11 @@ mod tests {
         VirtualMachine {
             id: format!("{group}/providers/Microsoft.Compute/virtualMachines/vm").parse().unwrap(),
             vm_id: VmId::from_bytes([1; 16]),
-            location: "local".to_owned(),
+            location: "local".into(),
             tags: [("a".to_owned(), "b".to_owned())].into(),
             address: Some("127.0.0.5".parse().unwrap()),
             listener: None,
+            throttle: None,
             system_assigned: None,
             user_assigned: Vec::new(),
             properties,

@@ -11,8 +11,9 @@ use super::admission::admit;
 use super::direct::Memory;
 use super::error::ImdsError;
 use super::gateway::GatewayNotice;
+use super::parameters::asked;
 use super::query::Query;
-use super::reply::mark;
+use super::reply::{REQUEST_ID, mark};
 use super::route::Route;
 use super::versions;
 use crate::base::clock::Clock;
@@ -22,6 +23,8 @@ use crate::base::http::{
 };
 use crate::service::broker::Broker;
 use crate::service::directory::{Called, Caller};
+use crate::service::faults::{Asked, Endpoint, Target};
+use crate::service::world::{Category, Vm};
 
 /// The identity endpoint of one worker thread.
 #[derive(Debug)]
@@ -116,12 +119,16 @@ impl Imds {
         response
     }
 
+    /// Returns the VM that calls, for an answer other than a token.
+    pub(super) fn vm(&self, caller: &Caller, category: Category) -> Result<Arc<Vm>, ImdsError> {
+        let vm = self.broker.admitted_vm(caller, category, &*self.clock)?;
+        vm.ok_or(ImdsError::UnknownCaller(caller.address))
+    }
+
     fn info(&self, caller: &Caller, query: &Query<'_>) -> Result<Response<Payload>, ImdsError> {
         versions::require(query, versions::IDENTITY_SINCE)?;
         query.refuse_repeats()?;
-        let vm = self.broker.vm(caller, self.clock.now());
-        let vm = vm.ok_or(ImdsError::UnknownCaller(caller.address))?;
-        let tenant_id = vm.tenant.id;
+        let tenant_id = self.vm(caller, Category::Identity)?.tenant.id;
         Ok(json_reply(StatusCode::OK, format!(r#"{{"tenantId":"{tenant_id}"}}"#)))
     }
 }
@@ -163,5 +170,20 @@ impl Surface for Imds {
     ) -> PlainAnswer<'a> {
         let Some(memory) = &self.memory else { return PlainAnswer::Left };
         self.answer_token(memory, caller, request, answer)
+    }
+}
+
+impl Target for Imds {
+    const ENDPOINT: Endpoint = Endpoint::Imds;
+
+    fn asked(&self, caller: &Caller, request: &Request<Incoming>) -> Asked {
+        let now = self.clock.now();
+        asked(self.broker.vm(caller, now).as_ref(), request.uri().query().unwrap_or_default(), now)
+    }
+
+    fn dress(&self, refusal: &mut Response<Payload>) {
+        if !refusal.headers().contains_key(REQUEST_ID) {
+            mark(refusal.headers_mut(), self.request_ids.next());
+        }
     }
 }

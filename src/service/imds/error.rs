@@ -15,7 +15,7 @@ use crate::base::http::{BodyError, Payload, json_error, json_reply};
 use crate::service::broker::TokenError;
 use crate::service::directory::Caller;
 use crate::service::token::MintError;
-use crate::service::world::SelectError;
+use crate::service::world::{SelectError, Throttled};
 
 /// Reasons why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +54,8 @@ pub(super) enum ImdsError {
     ResourceMissing,
     #[error("at most one of client_id, object_id and msi_res_id may be given")]
     SelectorConflict,
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
     #[error("{error}")]
     Token { error: TokenError, request_id: Uuid, now: UnixSeconds },
     #[error("the caller {0} is not a virtual machine of this world")]
@@ -93,6 +95,7 @@ impl ImdsError {
     ) -> Self {
         match error {
             TokenError::UnknownCaller => Self::UnknownCaller(caller.address),
+            TokenError::Throttled(reached) => Self::Throttled(reached),
             error => Self::Token { error, request_id, now },
         }
     }
@@ -133,6 +136,11 @@ impl ImdsError {
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 format!("The caller {address} is not a virtual machine known to this service"),
+            ),
+            Self::Throttled(_) => Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "invalid_request",
+                "Temporarily throttled, too many requests", // (seen)
             ),
             Self::IdentityNotFound => bad("Identity not found"), // (seen)
             Self::Token { error, request_id, now } => token_refusal(error, *request_id, *now),
@@ -181,7 +189,10 @@ fn token_refusal(error: &TokenError, request_id: Uuid, now: UnixSeconds) -> Refu
         TokenError::Mint(MintError::Refused { error, description }) => {
             Refusal::new(StatusCode::BAD_REQUEST, error, description)
         }
-        TokenError::Abandoned | TokenError::Mint(_) | TokenError::UnknownCaller => Refusal::new(
+        TokenError::Abandoned
+        | TokenError::Mint(_)
+        | TokenError::Throttled(_)
+        | TokenError::UnknownCaller => Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",
             "Failed to retrieve token from the Active directory",
@@ -197,6 +208,8 @@ fn timestamp(now: UnixSeconds) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use hyper::body::Body as _;
 
@@ -215,6 +228,8 @@ mod tests {
         assert_eq!(length(&ImdsError::ResourceMissing), Some(95));
         assert_eq!(length(&refused(SelectError::NotFound)), Some(68));
         assert_eq!(length(&refused(SelectError::Ambiguous)), Some(168));
+        let throttled = ImdsError::Throttled(Throttled::Concurrent(NonZeroU32::MIN));
+        assert_eq!(length(&throttled), Some(90));
     }
 
     #[test]

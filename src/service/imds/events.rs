@@ -10,6 +10,7 @@ use super::query::Query;
 use super::versions;
 use crate::base::http::{Payload, json_reply, read_body};
 use crate::service::directory::Caller;
+use crate::service::world::Category;
 
 /// Longest accepted body. An acknowledgement of all events of one machine is shorter.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -39,8 +40,7 @@ impl Imds {
     ) -> Result<Response<Payload>, ImdsError> {
         versions::require_events(query)?;
         query.refuse_repeats()?;
-        let vm = self.broker.vm(caller, self.clock.now());
-        vm.ok_or(ImdsError::UnknownCaller(caller.address))?;
+        self.vm(caller, Category::Metadata)?;
         Ok(json_reply(StatusCode::OK, NOTHING_PLANNED.to_owned()))
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::admission::admit;
 use super::error::{ImdsError, Refusal, with_hints};
-use super::parameters::Parameters;
+use super::parameters::{Parameters, asked};
 use super::query::Query;
 use super::reply::token_reply;
 use crate::base::clock::Clock;
@@ -20,6 +20,7 @@ use crate::base::http::{
 };
 use crate::service::broker::Broker;
 use crate::service::directory::Caller;
+use crate::service::faults::{Asked, Endpoint, Target};
 
 const ALLOWED: &str = "GET, POST";
 
@@ -130,5 +131,15 @@ impl Surface for Extension {
         let request_id = self.request_ids.next();
         let answer = self.answer(caller, request, request_id).await;
         answer.unwrap_or_else(|error| nested(&error))
+    }
+}
+
+impl Target for Extension {
+    const ENDPOINT: Endpoint = Endpoint::VmExtension;
+
+    /// A form is not read, so a request by POST names neither identity nor resource.
+    fn asked(&self, caller: &Caller, request: &Request<Incoming>) -> Asked {
+        let now = self.clock.now();
+        asked(self.broker.vm(caller, now).as_ref(), request.uri().query().unwrap_or_default(), now)
     }
 }

@@ -10,6 +10,7 @@ use super::query::Query;
 use super::versions;
 use crate::base::http::{Payload, json_reply, text_reply};
 use crate::service::directory::Caller;
+use crate::service::world::Category;
 
 impl Imds {
     pub(super) fn instance(
@@ -20,8 +21,7 @@ impl Imds {
     ) -> Result<Response<Payload>, ImdsError> {
         let version = versions::require(query, versions::INSTANCE_SINCE)?;
         query.refuse_repeats()?;
-        let vm = self.broker.vm(caller, self.clock.now());
-        let vm = vm.ok_or(ImdsError::UnknownCaller(caller.address))?;
+        let vm = self.vm(caller, Category::Metadata)?;
         let document = document(&vm.record, version);
         let node = descend(&document, path).ok_or(ImdsError::NotFound)?;
         let format = query.get("format")?;

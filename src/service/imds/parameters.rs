@@ -1,13 +1,16 @@
 //! Parameters of token requests.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::error::ImdsError;
 use super::query::{Query, QueryError};
 use super::versions;
+use crate::base::clock::UnixSeconds;
 use crate::service::broker::TokenRequest;
 use crate::service::cache::Freshness;
-use crate::service::world::Selector;
+use crate::service::faults::Asked;
+use crate::service::world::{Selector, Vm};
 
 /// Parameters of a token request.
 #[derive(Debug)]
@@ -34,6 +37,12 @@ impl<'a> Parameters<'a> {
         Ok(Self { selector, resource: resource(query)?, freshness: Freshness::Held })
     }
 
+    /// Copies the parameters of a request.
+    pub(super) fn of(request: &TokenRequest<'_>) -> Self {
+        let TokenRequest { selector, resource, freshness } = *request;
+        Self { selector: selector.cloned(), resource: resource.to_owned().into(), freshness }
+    }
+
     pub(super) fn request(&self) -> TokenRequest<'_> {
         let Self { selector, resource, freshness } = self;
         TokenRequest { selector: selector.as_ref(), resource, freshness: *freshness }
@@ -58,6 +67,24 @@ fn selector(query: &Query<'_>) -> Result<Option<Selector>, ImdsError> {
             ("mi_res_id", by_resource_id),
         ],
     )
+}
+
+/// Returns what a query of any of the three endpoints asks for. A query that is refused asks for no identity.
+pub(super) fn asked(vm: Option<&Arc<Vm>>, query: &str, now: UnixSeconds) -> Asked {
+    const SELECTORS: [(&str, ReadSelector); 6] = [
+        ("client_id", by_client_id),
+        ("clientid", by_client_id),
+        ("object_id", by_object_id),
+        ("principal_id", by_object_id),
+        ("msi_res_id", by_resource_id),
+        ("mi_res_id", by_resource_id),
+    ];
+    let Ok(query) = Query::parse(query) else { return Asked::of_vm(vm, None, None) };
+    let held = selector_among(&query, &SELECTORS).ok().and_then(|selector| {
+        let held = vm?.select(selector.as_ref(), now).ok()?;
+        Some(&held.identity)
+    });
+    Asked::of_vm(vm, held, resource(&query).ok().map(Cow::into_owned))
 }
 
 /// Function that reads the value of a selector, if it can be an id.

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use super::options::ServerOptions;
 use super::sockets::Sockets;
 use crate::base::network::outer_addresses;
+use crate::service::arm;
 use crate::service::arm::ServiceAddresses;
+use crate::service::vault;
+use crate::service::world::OwnServices;
 use crate::service::world::vault::VaultUriTemplate;
 
 /// Returns the names in the server certificate: all local names of this machine, the listeners' addresses,
@@ -40,4 +43,15 @@ pub(super) fn service_addresses(
         vault_suffix: sockets.vault.uris.suffix(),
         authority_url: options.authority_url.clone(),
     })
+}
+
+/// Returns the services that clients may name by their URLs when they ask for tokens.
+pub(super) fn own_services(names: &[String], sockets: &Sockets) -> std::io::Result<OwnServices> {
+    let vaults = &sockets.vault;
+    let services = vec![
+        (sockets.arm.listener.local_addr()?.port(), arm::AUDIENCE),
+        (vaults.bound.listener.local_addr()?.port(), vault::AUDIENCE),
+        (vaults.uris.port(), vault::AUDIENCE),
+    ];
+    Ok(OwnServices { names: names.to_vec(), services })
 }

@@ -17,6 +17,8 @@ pub(super) struct Bound {
 /// Priority of a surface's threads for a core that other threads need too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Priority {
+    /// Normal priority, and a core soon after a request has arrived.
+    Prompt,
     /// Normal priority.
     Normal,
     /// Lower priority: a change waits for the disk anyway, and must not delay token requests.

@@ -7,6 +7,7 @@ use super::operator::OperatorError;
 use crate::base::http::BindError;
 use crate::base::network::Holder;
 use crate::base::tls::TlsError;
+use crate::service::faults::PlanRefused;
 use crate::service::source::SourceError;
 
 /// Reasons why a server does not start.
@@ -34,9 +35,12 @@ pub(crate) enum ServerError {
         /// Address that it was to listen on.
         addr: SocketAddr,
     },
-    /// Another process listens on the address.
+    /// The server cannot have these faults.
+    #[error(transparent)]
+    Faults(#[from] PlanRefused),
+    /// Another process, or another surface, listens on the address.
     #[error(
-        "the {surface} endpoint does not start: cannot listen on {addr}; another process does; stop it{}, or take another port, as in --{surface} {}",
+        "the {surface} endpoint does not start: cannot listen on {addr}; {}, as in --{surface} {}",
         held_by(holder.as_ref()),
         SocketAddr::new(addr.ip(), 0)
     )]
@@ -45,7 +49,7 @@ pub(crate) enum ServerError {
         surface: &'static str,
         /// Address that it was to listen on.
         addr: SocketAddr,
-        /// The other process, if this user may see it.
+        /// The process that listens, if this user may see it.
         holder: Option<Holder>,
     },
     /// A surface without authentication would be reachable from other machines.
@@ -89,6 +93,11 @@ fn authentication(surface: &str) -> &'static str {
     }
 }
 
+/// Returns who listens on an address, and what to do.
 fn held_by(holder: Option<&Holder>) -> String {
-    holder.map_or_else(String::new, |holder| format!(" ({holder})"))
+    if holder.is_some_and(Holder::is_this_process) {
+        return "another endpoint of this server does; give each a port of its own".to_owned();
+    }
+    let named = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
+    format!("another process does; stop it{named}, or take another port")
 }

@@ -93,7 +93,7 @@ fn run_rounds(
             listeners.follow();
         }
         if round.is_multiple_of(ROUNDS_PER_DAY) {
-            remind_of_authority(options.authority_end, now);
+            remind_of_authority(options.authority_end, clock.machine_now());
         }
         if directory.recover_store(now).is_err() {
             // The fault is logged already, and the other tasks could not store anything.

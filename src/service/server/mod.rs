@@ -30,16 +30,19 @@ use crate::base::secret::Redacted;
 use crate::base::tls;
 use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
-use crate::service::admin::{Admin, AdminOptions, Guard, MetricSources};
+use crate::service::admin::{Admin, AdminOptions, Guard, MetricSources, TestTools};
 use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::{Broker, CallerSecrets};
+use crate::service::faults::{Faults, Faulty, FaultySource, Target};
 use crate::service::imds::{AppService, Extension, GatewayNotice, Imds};
 use crate::service::source::Remote;
 use crate::service::sts::{Federation, Sts};
-use crate::service::token::{CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenSource};
+use crate::service::token::{
+    CertificateIssuer, CertificateRequest, Issuer, KeyError, TokenBreaker, TokenSource,
+};
 
-use addresses::{names, service_addresses};
+use addresses::{names, own_services, service_addresses};
 use admin_secret::AdminSecret;
 use bound::{Bound, Priority, callable};
 pub(crate) use checkup::check_store;
@@ -53,7 +56,6 @@ use trim::Trimmer;
 use vm_listeners::{Served, VmListeners};
 use worker::Worker;
 
-use crate::service::vault;
 use crate::service::vault::{Vault, VaultOptions};
 
 // Settings types, exported so that code that starts a server needs no module below this one.
@@ -64,6 +66,7 @@ pub(crate) use crate::service::broker::BrokerOptions;
 pub(crate) use crate::service::directory::{
     CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
 };
+pub(crate) use crate::service::faults::{FaultPlan, PlanError};
 pub(crate) use crate::service::store::{
     FolderOptions, MemoryStore, NewStore, RedbStore, Store, StoreError,
 };
@@ -103,6 +106,7 @@ pub(crate) struct Server {
     probe: Option<Probe>,
     admin_secret: AdminSecret,
     identity_header: Option<Redacted>,
+    faults: Arc<Faults>,
 }
 
 /// Items on one page of a list, as in Azure.
@@ -136,7 +140,11 @@ impl Server {
         // handshake.
         tls.config(options.sts.ip())?;
         let issuer = Arc::new(Issuer::new(directory.ring(), options.token_lifetime));
+        let breaker = breaker(&directory, options);
+        let faults = Arc::new(Faults::new(breaker));
         let source = token_source(&directory, &issuer, authority, options)?;
+        let source = FaultySource::new(source, Arc::clone(&directory), Arc::clone(&faults));
+        let source: Arc<dyn TokenSource> = Arc::new(source);
         let broker =
             Broker::start(Arc::clone(&directory), source, Arc::clone(clock), &options.broker)?;
         let admin_secret = match &options.data {
@@ -149,6 +157,7 @@ impl Server {
         let mut server = Self {
             admin_secret,
             identity_header: None,
+            faults,
             endpoints: vec![("imds", sockets.imds_url.clone())],
             stop: watch::channel(false).0,
             threads: Vec::new(),
@@ -177,6 +186,9 @@ impl Server {
             (None, Some(folder)) => server.describe_in(folder, authority),
             (None, None) => {}
         }
+        if let Some(plan) = options.faults.clone() {
+            server.faults.set(plan)?;
+        }
         server.maintenance = Some(Maintenance::start(directory, Arc::clone(clock), tasks)?);
         Ok(server)
     }
@@ -192,6 +204,7 @@ impl Server {
         let names = names(options, &sockets);
         let host_names = HostNames::new(&options.host_names);
         let service_addresses = service_addresses(options, &sockets)?;
+        directory.serve(own_services(&names, &sockets)?);
         let responses = self.serve_imds(sockets.imds, broker, clock, options)?;
         let guarded = || {
             let transport = if options.tls_only { Transport::Tls } else { Transport::Either };
@@ -205,16 +218,12 @@ impl Server {
             max_assertion_lifetime: options.max_assertion_lifetime,
             trusted_issuers: options.trusted_issuers.clone(),
             federation: Arc::new(Federation::new(options.federation.clone())?),
-            services: vec![
-                (service_addresses.arm.port(), arm::AUDIENCE),
-                (sockets.vault.bound.listener.local_addr()?.port(), vault::AUDIENCE),
-                (sockets.vault.uris.port(), vault::AUDIENCE),
-            ],
             seed: options.sts_seed,
         };
         let authority = options.authority_url.clone();
         let authority = authority.unwrap_or_else(|| sockets.sts.https_url());
         let sts = Sts::new(Arc::clone(directory), issuer, Arc::clone(clock), sts_options);
+        let sts = sts.with_faults(Arc::clone(&self.faults));
         self.serve(sockets.sts, guarded(), sts)?;
         let seed = |surface: u128| options.request_id_seed ^ (surface << 96);
         let arm_options = ArmOptions {
@@ -226,14 +235,14 @@ impl Server {
             vault_uris: sockets.vault.uris,
         };
         let arm = Arm::new(Arc::clone(directory), Arc::clone(clock), arm_options);
-        self.serve(sockets.arm, guarded(), arm)?;
+        self.serve(sockets.arm, guarded(), self.faulty(arm))?;
         let backup_key = ca.derived_key("mintbench secret backup");
         let names = host_names.clone();
         let max_versions = options.max_secret_versions.get();
         let vault_options =
             VaultOptions { authority, names, seed: seed(2), backup_key, max_versions };
         let vault = Vault::new(Arc::clone(directory), Arc::clone(clock), vault_options);
-        self.serve(sockets.vault.bound, Transport::Tls(vault_tls), vault)?;
+        self.serve(sockets.vault.bound, Transport::Tls(vault_tls), self.faulty(vault))?;
         let caller_secrets =
             Arc::new(CallerSecrets::new(&ca.derived_key("mintbench identity header")));
         self.serve_extension(sockets.extension, surfaces, seed(3))?;
@@ -259,6 +268,7 @@ impl Server {
             limiter: self.limiters.of("imds"),
             responses: responses.first().map(Arc::clone).unwrap_or_default(),
             readers: options.readers,
+            faults: Arc::clone(&self.faults),
         }));
         listeners.follow();
         self.listeners = Some(Arc::clone(&listeners));
@@ -266,6 +276,7 @@ impl Server {
             workers: responses,
             limiters: self.limiters.all(),
             hiccups: self.probe.as_ref().map(Probe::hiccups),
+            faults: Arc::clone(&self.faults),
         };
         let guard = match options.reach("admin") {
             Reach::Local => Guard::Changes,
@@ -278,7 +289,12 @@ impl Server {
             guard,
             listeners,
             caller_secrets,
-            start: options.test_tools.then(|| directory.read().records()),
+            faults: Arc::clone(&self.faults),
+            tools: options.test_tools.as_ref().map(|clock| TestTools {
+                start: directory.read().records(),
+                clock: Arc::clone(clock),
+                breaker: breaker(directory, options),
+            }),
         };
         let admin = Admin::new(Arc::clone(broker), watched, Arc::clone(clock), admin_options);
         self.serve(bound, Transport::Plain, admin)
@@ -294,7 +310,7 @@ impl Server {
         let Surfaces { broker, clock, options, .. } = surfaces;
         let names = HostNames::new(&options.host_names);
         let surface = Extension::new(Arc::clone(broker), Arc::clone(clock), names, seed);
-        self.serve(bound, Transport::Plain, surface)
+        self.serve(bound, Transport::Plain, self.faulty(surface))
     }
 
     fn serve_app_service(
@@ -320,7 +336,7 @@ impl Server {
         let names = HostNames::new(&options.host_names);
         let (broker, secrets, clock) = (Arc::clone(broker), Arc::clone(secrets), Arc::clone(clock));
         let surface = AppService::new(broker, secrets, clock, names, seed);
-        self.serve(bound, Transport::Plain, surface)
+        self.serve(bound, Transport::Plain, self.faulty(surface))
     }
 
     fn serve_imds(
@@ -339,9 +355,14 @@ impl Server {
             let imds = imds.noticing(Arc::clone(&notice));
             let imds = options.readers.of(imds);
             responses.push(imds.responses());
-            self.spawn("imds", Priority::Normal, listener, Transport::Plain, imds)?;
+            let imds = self.faulty(imds);
+            self.spawn("imds", Priority::Prompt, listener, Transport::Plain, imds)?;
         }
         Ok(responses)
+    }
+
+    fn faulty<S: Target>(&self, surface: S) -> Faulty<S> {
+        Faulty::new(surface, Arc::clone(&self.faults))
     }
 
     fn serve<S: Surface>(
@@ -404,6 +425,12 @@ impl Server {
     }
 }
 
+/// Returns the maker of broken tokens of a server for tests. Its keys must be those that verifiers know.
+fn breaker(directory: &Directory, options: &ServerOptions) -> Option<Arc<TokenBreaker>> {
+    let may = options.test_tools.is_some() && options.token_source.is_none();
+    may.then(|| Arc::new(TokenBreaker::new(directory.ring())))
+}
+
 fn token_source(
     directory: &Arc<Directory>,
     issuer: &Arc<Issuer>,
@@ -432,6 +459,7 @@ impl CertificateIssuer for AuthorityIssuer {
 impl Drop for Server {
     /// Finishes the requests in flight, then ends every thread.
     fn drop(&mut self) {
+        self.faults.clear();
         self.stop.send_replace(true);
         self.maintenance = None;
         if let Some(listeners) = self.listeners.take() {

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::base::clock::Seconds;
+use crate::base::clock::{MovedClock, Seconds};
 use crate::base::files::{Clients, GroupRead};
 use crate::base::http::{ConnectionLimits, Reach};
 use crate::base::secret::Redacted;
 use crate::base::x509::Certificate;
 use crate::service::arm::ArmAuth;
 use crate::service::broker::BrokerOptions;
+use crate::service::faults::FaultPlan;
 use crate::service::imds::Imds;
 use crate::service::sts::FederationOptions;
 use crate::service::world::vault::VaultUriTemplate;
@@ -64,8 +66,10 @@ pub(crate) struct ServerOptions {
     pub connections: ConnectionLimits,
     /// Address of the admin endpoint.
     pub admin: SocketAddr,
-    /// True if the admin endpoint can put the world back to its state at the start.
-    pub test_tools: bool,
+    /// Clock of a server for tests, which the admin endpoint may move; `None` without test tools.
+    pub test_tools: Option<Arc<MovedClock>>,
+    /// Faults from the start on.
+    pub faults: Option<FaultPlan>,
     /// True if a thread measures wake-up delays of the host.
     pub hiccups: bool,
     /// True if the token service and the control plane refuse plain HTTP.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::bound::Priority;
 use crate::base::http;
 use crate::base::http::{ConnectionLimiter, Shutdown, Surface, Transport};
-use crate::base::process::{lower_priority, run_promptly};
+use crate::base::process::{lower_priority, prompt};
 use crate::base::wakes::deliver;
 
 /// Settings of a thread.
@@ -34,8 +34,9 @@ impl Worker<'_> {
     ) -> std::io::Result<JoinHandle<()>> {
         let Self { name, priority, transport, limiter, stop } = self;
         let settle = move || match priority {
+            Priority::Prompt => prompt(),
+            Priority::Normal => {}
             Priority::Low => lower_priority(),
-            Priority::Normal => run_promptly(),
         };
         // The hook covers the blocking threads; the runtime's own thread calls `settle` below.
         let mut runtime = tokio::runtime::Builder::new_current_thread();

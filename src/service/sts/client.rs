@@ -7,17 +7,18 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use hyper::http::request::Parts;
 
-use super::Sts;
 use super::error::{KeyReason, StsError, moment};
 use super::federation::of_other_issuer;
 use super::form::{Form, decoded};
 use super::route::{PUBLIC_BASE_URL, Realm, Version};
+use super::{Body, Sts};
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::http::Encoded;
 use crate::base::ids::{ClientId, TenantId};
 use crate::base::secret::Redacted;
 use crate::base::x509::Certificate;
 use crate::service::directory::{Principal, State};
+use crate::service::faults::Asked;
 use crate::service::token::{AssertionClaims, ClientProof, PresentedAssertion};
 
 /// Greatest tolerated difference between the clocks of client and server.
@@ -67,6 +68,12 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// Returns the id that a client sent, without its credential.
+fn client_id(form: &Form<'_>, headers: &HeaderMap) -> Option<String> {
+    let basic = basic(headers).ok().flatten().map(|(id, _)| id);
+    basic.or_else(|| form.get("client_id").map(str::to_owned))
+}
+
 fn assertion<'a>(form: &'a Form<'_>) -> Result<Option<&'a str>, StsError> {
     let Some(assertion) = form.get("client_assertion") else { return Ok(None) };
     match form.require("client_assertion_type")? {
@@ -90,6 +97,17 @@ fn basic(headers: &HeaderMap) -> Result<Option<(String, Redacted)>, StsError> {
 }
 
 impl Sts {
+    /// Returns what a request asks for.
+    pub(super) fn asked(&self, parts: &Parts, body: &Body) -> Asked {
+        let Body::Read(bytes) = body else { return Asked::default() };
+        let Ok(form) = Form::parse(bytes) else { return Asked::default() };
+        let client_id = client_id(&form, &parts.headers).unwrap_or_default();
+        let resource = form.get("resource").or(form.get("scope")).map(str::to_owned);
+        let wants_token = resource.is_some();
+        let asked = Asked::of_client(&self.directory.read(), &client_id, resource);
+        Asked { wants_token, ..asked }
+    }
+
     /// Authenticates the client of `tenant` that sent this credential.
     pub(super) fn authenticate(
         &self,

@@ -34,6 +34,7 @@ use crate::base::http::{
 use crate::base::ids::TenantId;
 use crate::base::x509::Certificate;
 use crate::service::directory::Directory;
+use crate::service::faults::{Endpoint, Faults};
 use crate::service::token::Issuer;
 use error::{StsError, TenantAt};
 pub(crate) use federation::{Federation, FederationOptions, PlainHttp};
@@ -59,8 +60,6 @@ pub(crate) struct StsOptions {
     pub trusted_issuers: Vec<Certificate>,
     /// Keys of other issuers, whose tokens prove identities with federated credentials.
     pub federation: Arc<Federation>,
-    /// Other services of this server: port, and audience of tokens for the service.
-    pub services: Vec<(u16, &'static str)>,
     /// Seed of request ids and of the opaque claims in tokens.
     pub seed: [u8; 32],
 }
@@ -77,12 +76,11 @@ pub(crate) struct Sts {
     /// Host and port of this listener, used for requests without a usable `Host`.
     authority: String,
     hosts: HostRules,
-    names: Vec<String>,
     max_assertion_lifetime: Option<Seconds>,
     trusted: Vec<Certificate>,
     federation: Arc<Federation>,
-    services: Vec<(u16, &'static str)>,
     rng: Mutex<StdRng>,
+    faults: Arc<Faults>,
 }
 
 /// Body of a request.
@@ -108,7 +106,6 @@ impl Sts {
             max_assertion_lifetime,
             trusted_issuers,
             federation,
-            services,
             seed,
         } = options;
         let authority = match base_url.split_once("://") {
@@ -122,13 +119,18 @@ impl Sts {
             managed,
             hosts: HostRules::named(own_hosts(&authority, &names)),
             authority,
-            names,
             max_assertion_lifetime,
             trusted: trusted_issuers,
             federation,
-            services,
             rng: Mutex::new(StdRng::from_seed(seed)),
+            faults: Arc::default(),
         }
+    }
+
+    /// Lets answers be faulty. Rules look at the body of a request, too.
+    #[must_use]
+    pub(crate) fn with_faults(self, faults: Arc<Faults>) -> Self {
+        Self { faults, ..self }
     }
 
     /// Returns the scheme and authority by which a request reached this listener, without a final slash.
@@ -233,8 +235,15 @@ impl Surface for Sts {
             // The connection is broken, so nobody reads the answer.
             Err(BodyError::Broken) => Body::Read(Bytes::new()),
         };
-        self.prepare(&parts, &body).await;
-        self.answer(*scheme, &parts, &body)
+        let answer = async {
+            self.prepare(&parts, &body).await;
+            self.answer(*scheme, &parts, &body)
+        };
+        if !self.faults.is_on() {
+            return answer.await;
+        }
+        let asked = self.asked(&parts, &body);
+        Box::pin(self.faults.around(Endpoint::Sts, &asked, answer)).await
     }
 }
 

@@ -3,7 +3,6 @@
 
 use hyper::header::CONTENT_TYPE;
 use hyper::http::request::Parts;
-use hyper::http::uri::Authority;
 use hyper::{Method, Response};
 use rand::Rng as _;
 
@@ -61,28 +60,12 @@ impl Sts {
         let shown = Shown::of(&form, &parts.headers)?;
         let resource = resource::asked(&form, version)?;
         let client = self.authenticate(&shown, tenant, parts, now)?;
-        let listed = self.directory.audience_name(resource, tenant);
-        let own = || self.audience_of_service(resource).map(str::to_owned);
-        let Some(audience) = listed.clone().or_else(own) else {
+        let Some(audience) = self.directory.audience_name(resource, tenant) else {
             let (resource, tenant) = (resource.to_owned(), tenant.to_string());
             return Err(StsError::ResourceUnknown { resource, tenant });
         };
         let token = self.minted(&client, tenant, &audience, now)?;
-        Ok((token, listed.unwrap_or_else(|| resource.to_owned())))
-    }
-
-    /// Returns the audience of the service of this server at the URL `resource`. Terraform's provider uses
-    /// the URLs from `/metadata/endpoints` as resources.
-    fn audience_of_service(&self, resource: &str) -> Option<&'static str> {
-        let authority = resource.strip_prefix("https://")?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let authority: Authority = authority.parse().ok().filter(|_| !authority.contains('@'))?;
-        let (name, port) = (authority.host(), authority.port_u16().unwrap_or(443));
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        let is_own =
-            |own: &String| own.strip_prefix("*.").unwrap_or(own).eq_ignore_ascii_case(name);
-        let mut services = self.services.iter().filter(|_| self.names.iter().any(is_own));
-        services.find(|(own, _)| *own == port).map(|(_, audience)| *audience)
+        Ok((token, audience))
     }
 
     /// Returns the tenant that a path names. In the other realms the user's account determines the tenant in

@@ -109,12 +109,13 @@ impl ForeignKeys {
     const KEYS_MAX: usize = 64;
 
     /// Parses a JWK set. Keys that verify no signatures, and those of unknown kinds, are left out (RFC 7517
-    /// section 5). Returns `None` if no key remains.
+    /// section 5). The text may begin with a byte order mark. Returns `None` if no key remains.
     pub(crate) fn parse(json: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Set {
             keys: Vec<Value>,
         }
+        let json = json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json);
         let Set { keys } = serde_json::from_slice(json).ok()?;
         let keys: Vec<_> =
             keys.into_iter().filter_map(ForeignKey::read).take(Self::KEYS_MAX).collect();

@@ -52,6 +52,7 @@ impl KeyMaterial {
 /// A parsed key that is ready to sign tokens.
 #[derive(Debug)]
 pub struct SigningKey {
+    algorithm: Algorithm,
     signer: Signer,
     /// Encoded JOSE header and its dot: the same in every token of this key.
     header: String,
@@ -80,6 +81,7 @@ impl SigningKey {
         let kid = thumbprint(certificate);
         let header = format!(r#"{{"typ":"JWT","alg":"{algorithm}","x5t":"{kid}","kid":"{kid}"}}"#);
         Ok(Self {
+            algorithm,
             signer,
             header: format!("{}.", BASE64_URL_SAFE_NO_PAD.encode(header)),
             jwk: Jwk {
@@ -96,6 +98,10 @@ impl SigningKey {
     /// Returns the entry of this key in the published key set: public fields only.
     pub const fn jwk(&self) -> &Jwk {
         &self.jwk
+    }
+
+    pub(super) const fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Returns the encoded header and its dot, with which every token of this key begins.

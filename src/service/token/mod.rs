@@ -9,6 +9,7 @@ mod assertion;
 mod body;
 mod claims;
 mod client_key;
+mod flaw;
 mod foreign;
 mod issuer;
 mod jwks;
@@ -25,6 +26,7 @@ pub use claims::{ClientProof, Subject};
 pub use client_key::{
     CertificateIssuer, CertificateRequest, SelfSigned, certify_client, generate_client_key,
 };
+pub use flaw::{Flaw, TokenBreaker};
 pub(crate) use foreign::{ForeignError, ForeignKeys, ForeignToken};
 pub use issuer::{Entropy, Issuer, MintError, TokenSource};
 pub use jwks::{Jwk, JwkSet};

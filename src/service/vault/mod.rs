@@ -29,8 +29,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use access::{authenticate, authorize};
 use backup::{BACKUP_BYTES_MAX, Sealer};
@@ -53,6 +54,7 @@ use crate::base::http::{
 };
 use crate::base::secret::Redacted;
 use crate::service::directory::Directory;
+use crate::service::faults::{Asked, Endpoint, Target};
 use crate::service::token::{Bearer, Verifier};
 use crate::service::world::is_object_name;
 
@@ -194,7 +196,11 @@ impl Inner {
         if !METHODS.split(", ").any(|method| method == parts.method.as_str()) {
             return Err(VaultError::MethodNotAllowed(METHODS));
         }
-        let host = self.hosts.check(&parts.headers, &parts.uri).ok_or(VaultError::Host)?;
+        self.located(peer, &parts.headers, &parts.uri)
+    }
+
+    fn located(&self, peer: Peer, headers: &HeaderMap, uri: &Uri) -> Result<Located, VaultError> {
+        let host = self.hosts.check(headers, uri).ok_or(VaultError::Host)?;
         let state = self.directory.read();
         let named = match host.address() {
             Some(address) => state.vault_at(address.to_canonical()),
@@ -248,6 +254,16 @@ impl Surface for Vault {
         let is_restore = matches!(path, "keys/restore" | "secrets/restore");
         let bytes_max = if is_restore { BACKUP_BYTES_MAX } else { BODY_BYTES_MAX };
         self.answer(*peer, &parts, read_body(body, bytes_max)).await
+    }
+}
+
+impl Target for Vault {
+    const ENDPOINT: Endpoint = Endpoint::Vault;
+
+    fn asked(&self, peer: &Peer, request: &Request<Incoming>) -> Asked {
+        let located = self.0.located(*peer, request.headers(), request.uri());
+        let name = located.map(|own| own.vault.id.name().to_owned()).unwrap_or_default();
+        Asked::of_bearer(request.headers(), &self.0.directory.read(), name)
     }
 }
 

@@ -88,12 +88,13 @@ pub(crate) fn render(records: Vec<Record>, secrets: Secrets) -> serde_json::Resu
     Ok(text)
 }
 
-/// Reads a world: the text of [`render`], or of a world file, whose other files `beside` reads. Errors call
-/// the file `name`.
+/// Reads a world: the text of [`render`], or of a world file, whose other files `beside` reads. The text may begin
+/// with a byte order mark. Errors call the file `name`.
 ///
 /// # Errors
 /// Returns an error with all faults when the text is no world, or its records contradict each other.
 pub(crate) fn read(name: &str, text: &str, beside: ReadFile<'_>) -> Result<Archive, ArchiveError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if !text.trim_start().starts_with('{') {
         let records = file::parse_with(name, text, beside)?;
         return Ok(Archive { secrets: Secrets::Kept, records });

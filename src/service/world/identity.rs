@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::record::{Tenant, VirtualMachine};
+use super::throttle::Meter;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::{ArmId, ClientId, PrincipalId};
 use crate::base::synthetic::IdentityIds;
@@ -119,24 +120,30 @@ impl Held {
 #[derive(Debug)]
 pub struct Vm {
     /// Its stored record.
-    pub record: Arc<VirtualMachine>,
+    pub record: VirtualMachine,
     /// The tenant that its subscription trusts.
     pub tenant: Arc<Tenant>,
+    /// Meter of its requests, if they are limited.
+    pub meter: Option<Meter>,
     system_assigned: Option<Held>,
-    /// Sorted by client id, so that the most common selector is a binary search.
-    user_assigned: Box<[Held]>,
+    /// With their client ids and sorted by them, so that the most common selector is a binary search that follows no
+    /// pointers.
+    user_assigned: Box<[(ClientId, Held)]>,
 }
 
 impl Vm {
     /// Creates a machine that may use these identities.
     pub fn new(
-        record: Arc<VirtualMachine>,
+        record: VirtualMachine,
         tenant: Arc<Tenant>,
         system_assigned: Option<Held>,
-        mut user_assigned: Vec<Held>,
+        user_assigned: Vec<Held>,
+        meter: Option<Meter>,
     ) -> Self {
-        user_assigned.sort_unstable_by_key(|held| held.identity.ids.client_id);
-        Self { record, tenant, system_assigned, user_assigned: user_assigned.into() }
+        let named = user_assigned.into_iter().map(|held| (held.identity.ids.client_id, held));
+        let mut user_assigned: Box<[_]> = named.collect();
+        user_assigned.sort_unstable_by_key(|(client_id, _)| *client_id);
+        Self { record, tenant, meter, system_assigned, user_assigned }
     }
 
     /// Returns the identity that `selector` names. Without a selector, returns the one that IMDS picks: the
@@ -159,7 +166,8 @@ impl Vm {
         if let Some(own) = self.system_assigned.as_ref().filter(|own| own.is_alive(now)) {
             return Ok(own);
         }
-        let mut living = self.user_assigned.iter().filter(|held| held.is_alive(now));
+        let user_assigned = self.user_assigned.iter().map(|(_, held)| held);
+        let mut living = user_assigned.filter(|held| held.is_alive(now));
         match (living.next(), living.next()) {
             (Some(only), None) => Ok(only),
             (None, _) => Err(SelectError::NotFound),
@@ -174,22 +182,22 @@ impl Vm {
                 self.held().find(|held| held.identity.ids.principal_id == *id)
             }
             Selector::ResourceId(id) => {
-                self.user_assigned.iter().find(|held| held.identity.resource_id == *id)
+                let mut user_assigned = self.user_assigned.iter().map(|(_, held)| held);
+                user_assigned.find(|held| held.identity.resource_id == *id)
             }
         }
     }
 
     fn of_client(&self, id: ClientId) -> Option<&Held> {
-        let client_id = |held: &Held| held.identity.ids.client_id;
-        let position = self.user_assigned.binary_search_by_key(&id, client_id);
+        let position = self.user_assigned.binary_search_by_key(&id, |(client_id, _)| *client_id);
         let user_assigned = position.ok().and_then(|at| self.user_assigned.get(at));
-        let own = || self.system_assigned.as_ref().filter(|own| client_id(own) == id);
-        user_assigned.or_else(own)
+        let own = || self.system_assigned.as_ref().filter(|own| own.identity.ids.client_id == id);
+        user_assigned.map(|(_, held)| held).or_else(own)
     }
 
     /// Returns the identities of the VM, the system-assigned one first. Deleted identities are included.
     pub fn held(&self) -> impl Iterator<Item = &Held> {
-        self.system_assigned.iter().chain(&self.user_assigned)
+        self.system_assigned.iter().chain(self.user_assigned.iter().map(|(_, held)| held))
     }
 
     /// Returns the holding of this very identity, if the VM may use it.

@@ -18,16 +18,20 @@ mod address;
 mod audiences;
 mod identity;
 mod names;
+mod own_services;
 mod period;
 mod resources;
+mod throttle;
 
 pub use address::{Address, AddressError};
 pub use identity::{
     Held, HoldingIndex, Identity, IdentityIndex, IdentityKind, SelectError, Selector, Vm,
 };
 pub use names::{is_object_name, is_vault_name};
+pub(crate) use own_services::OwnServices;
 pub use period::{ParsePeriodError, Period};
 pub use resources::{Known, ResourceIndex, Resources};
+pub use throttle::{Category, Limits, Meter, Permit, Throttle, ThrottleError, Throttled};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::address::Address;
 use super::federation::FederatedCredential;
 use super::record::{
-    Assignment, Record, ResourceGroup, SecretContent, SecretVersion, StoredSecret, Subscription,
-    Tags, Tenant, UserAssigned, Vault, VirtualMachine,
+    Assignment, Location, Record, ResourceGroup, SecretContent, SecretVersion, StoredSecret,
+    Subscription, Tags, Tenant, UserAssigned, Vault, VirtualMachine,
 };
 use super::resources::RESOURCE_LEN_MAX;
+use super::throttle::Throttle;
 use super::vault::{VaultSettings, vault_address};
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
@@ -72,12 +73,15 @@ pub enum WorldError {
 #[derive(Debug, Default)]
 pub(crate) struct SeedBuilder {
     records: Vec<Record>,
+    locations: HashSet<Location>,
     resources: HashSet<String>,
     tenants: HashSet<TenantId>,
     taken: HashSet<[u8; 16], foldhash::fast::RandomState>,
-    resource_ids: HashSet<ArmId>,
+    resource_ids: HashSet<ArmId, foldhash::fast::RandomState>,
     groups: HashSet<ArmId>,
-    addresses: HashSet<Address>,
+    /// Group of the last resource: usually also that of the next one.
+    last_group: Option<ArmId>,
+    addresses: HashSet<Address, foldhash::fast::RandomState>,
     /// Names in lower case, as in `secrets`.
     vaults: HashSet<String>,
     vault_addresses: HashSet<Ipv4Addr>,
@@ -175,6 +179,7 @@ impl SeedBuilder {
         tenant: TenantId,
         id: ArmId,
         address: Option<Address>,
+        throttle: Option<Throttle>,
         identities: VmIdentities,
     ) -> Result<(), WorldError> {
         self.claim_resource_id(&id)?;
@@ -187,10 +192,11 @@ impl SeedBuilder {
         self.records.push(Record::VirtualMachine(VirtualMachine {
             vm_id: VmId::from_bytes(named_guid(&id.to_key())),
             id,
-            location: LOCATION.to_owned(),
+            location: Location::from(LOCATION).shared(&mut self.locations),
             tags: Tags::new(),
             address,
             listener: None,
+            throttle,
             system_assigned: identities.system_assigned,
             user_assigned: assignments(identities.user_assigned),
             properties: serde_json::Map::new(),
@@ -245,9 +251,13 @@ impl SeedBuilder {
     }
 
     fn group(&mut self, of: &ArmId) -> Result<(), WorldError> {
+        if self.last_group.as_ref().is_some_and(|group| of.is_below(group)) {
+            return Ok(());
+        }
         let Some(name) = of.resource_group() else { return Ok(()) };
         let subscription = of.subscription();
         let id: ArmId = format!("/subscriptions/{subscription}/resourceGroups/{name}").parse()?;
+        self.last_group = Some(id.clone());
         if self.groups.insert(id.clone()) {
             let group = ResourceGroup { id, location: LOCATION.to_owned(), tags: Tags::new() };
             self.records.push(Record::ResourceGroup(group));
@@ -338,7 +348,7 @@ impl Synthetic {
             let identities =
                 VmIdentities { system_assigned: Some(self.system_assigned(vm)), user_assigned };
             let address = IpAddr::V4(self.address(vm)).into();
-            builder.vm(tenant, self.vm_id(vm)?, Some(address), identities)?;
+            builder.vm(tenant, self.vm_id(vm)?, Some(address), None, identities)?;
         }
         Ok(builder.build())
     }

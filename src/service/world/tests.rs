@@ -255,3 +255,20 @@ proptest! {
         let _ = file::parse("any.toml", &changed.join("\n"));
     }
 }
+
+#[test]
+fn a_vm_of_a_world_file_may_have_limits_of_its_own() {
+    let throttle = |line: &str| {
+        let records = file::parse("w.toml", &format!("{PREFIX}{line}"))?;
+        let vm = records.into_iter().find_map(|record| match record {
+            Record::VirtualMachine(vm) => Some(vm.throttle),
+            _ => None,
+        });
+        Ok::<_, file::WorldFileError>(vm.unwrap())
+    };
+    assert_eq!(throttle(""), Ok(None));
+    assert_eq!(throttle("throttle = 'azure'"), Ok(Some(Throttle::AZURE)));
+    assert_eq!(throttle("throttle = 'off'"), Ok(Some(Throttle::Off)));
+    let error = throttle("throttle = 'slow'").unwrap_err().to_string();
+    assert!(error.contains("w.toml:19: `slow` is not a throttle; write azure"), "{error}");
+}

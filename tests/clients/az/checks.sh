@@ -3,8 +3,8 @@
 # words that run.sh counts.
 set -euo pipefail
 
-# MSAL asks the public cloud about every authority that it does not know, unless it is told not to.
-export AZURE_CORE_INSTANCE_DISCOVERY=false AZURE_CORE_COLLECT_TELEMETRY=no
+# `mintbench exec` sets the other variables.
+export AZURE_CORE_COLLECT_TELEMETRY=no
 cloud=mintbench
 group=rg
 scope=/subscriptions/$SUBSCRIPTION_ID/resourceGroups/$group
@@ -20,7 +20,7 @@ check() {
     fi
 }
 
-az cloud register --name "$cloud" --endpoint-resource-manager "$ARM_URL"
+az cloud register --name "$cloud" --endpoint-resource-manager "https://$ARM_METADATA_HOSTNAME"
 check "az finds the token service by the control plane" "$STS_URL" \
     az cloud show --name "$cloud" --query endpoints.activeDirectory --output tsv
 az cloud set --name "$cloud" 2>/dev/null
@@ -47,3 +47,9 @@ check "az logs in with a certificate that it brings" "$SUBSCRIPTION_ID" \
     "${login[@]}" "${certificate[@]}" --use-cert-sn-issuer
 check "az logs in with a federated token" "$SUBSCRIPTION_ID" \
     "${login[@]}" --username "$WEB_ID" --federated-token "$(<"$FEDERATED_TOKEN_FILE")"
+
+machine=(az login --identity --query '[].id' --output tsv)
+check "az logs in as a virtual machine, by the endpoint of App Service" "$SUBSCRIPTION_ID" "${machine[@]}"
+check "az lists groups as a virtual machine" "$group" az group list --query '[].name' --output tsv
+check "az logs in as a virtual machine, by its identity endpoint" "$SUBSCRIPTION_ID" \
+    env --unset IDENTITY_ENDPOINT --unset IDENTITY_HEADER "${machine[@]}"

@@ -117,9 +117,9 @@ func azidentityAppService() (string, error) {
 	return azidentityToken(azidentity.NewManagedIdentityCredential(nil))
 }
 
-// As Terraform's provider does with `metadata_host`.
+// As Terraform's provider does with `metadata_host`, which `mintbench exec` sets.
 func terraform(change func(*auth.Credentials) error) (string, error) {
-	environment, err := environments.FromEndpoint(background, env("ARM_URL"))
+	environment, err := environments.FromEndpoint(background, "https://"+env("ARM_METADATA_HOSTNAME"))
 	if err != nil {
 		return "", err
 	}
@@ -170,6 +170,15 @@ func terraformOIDC() (string, error) {
 	})
 }
 
+// As with `use_msi`; `mintbench exec` sets the endpoint.
+func terraformManagedIdentity() (string, error) {
+	return terraform(func(credentials *auth.Credentials) error {
+		credentials.CustomManagedIdentityEndpoint = env("ARM_MSI_ENDPOINT")
+		credentials.EnableAuthenticatingUsingManagedIdentity = true
+		return nil
+	})
+}
+
 func pkcs12OfOperator() ([]byte, error) {
 	var certificate *x509.Certificate
 	var key any
@@ -202,6 +211,7 @@ func main() {
 		{"go-azure-sdk finds the cloud by its metadata host and logs in with a secret", terraformSecret},
 		{"go-azure-sdk finds the cloud by its metadata host and logs in with a certificate", terraformCertificate},
 		{"go-azure-sdk finds the cloud by its metadata host and logs in with a federated token", terraformOIDC},
+		{"go-azure-sdk finds the cloud by its metadata host and logs in as a virtual machine", terraformManagedIdentity},
 	}
 	for _, check := range checks {
 		token, err := check.token()

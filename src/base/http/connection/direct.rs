@@ -128,38 +128,40 @@ async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
     let signal = std::pin::pin!(stopped(shutdown));
     let mut stop = Stop::new(state, signal);
     loop {
-        let answered = match exchange.look_at(stream.unread(), buffers) {
-            Step::Answered(len) => Some(len),
-            Step::Later(len, later) => match answer_later(stream, len, later).await? {
-                Some(Ok(answer)) => {
-                    buffers.answer = answer;
-                    exchange.slot.activity.finish();
-                    Some(len)
+        let (len, is_last) = match exchange.look_at(stream.unread(), buffers) {
+            Step::Answered(len) => (len, false),
+            Step::Later(len, later) => {
+                match answer_later(stream, len, later, &mut stop).await? {
+                    Some(Ok(answer)) => buffers.answer = answer,
+                    Some(Err(refusal)) => return Ok(Next::Hyper(Loan::Turn, Some(refusal))),
+                    None => return Ok(Next::Close),
                 }
-                Some(Err(refusal)) => return Ok(Next::Hyper(Loan::Turn, Some(refusal))),
-                None => return Ok(Next::Close),
-            },
-            Step::Lend(loan) => return Ok(Next::Hyper(loan, None)),
-            Step::Incomplete => None,
-        };
-        if let Some(len) = answered {
-            stream.consume(len);
-            let _charge = exchange.budget.charge_bytes(buffers.answer.len());
-            send(stream, &mut buffers.answer, &mut stop).await?;
-            continue;
-        }
-        match receive(stream, &mut stop).await? {
-            Event::Bytes => {}
-            Event::End => return Ok(Next::Close),
-            Event::Stop => {
-                // The first request may be finished, and hyper waits for it.
-                let is_first = !exchange.slot.activity.has_answered();
-                let is_begun = !stream.unread().is_empty();
-                let is_finished = is_first && is_begun;
-                return Ok(if is_finished { Next::Hyper(Loan::Turn, None) } else { Next::Close });
+                exchange.slot.activity.finish();
+                // While answers are waited for, requests may arrive without end.
+                (len, stop.is_seen)
             }
+            Step::Lend(loan) => return Ok(Next::Hyper(loan, None)),
+            Step::Incomplete => match receive(stream, &mut stop).await? {
+                Event::Bytes => continue,
+                Event::End => return Ok(Next::Close),
+                Event::Stop => return Ok(at_stop(stream, exchange)),
+            },
+        };
+        stream.consume(len);
+        let _charge = exchange.budget.charge_bytes(buffers.answer.len());
+        send(stream, &mut buffers.answer, &mut stop).await?;
+        if is_last {
+            return Ok(Next::Close);
         }
     }
+}
+
+/// Returns the end of the loop when the process ends while no whole request has arrived.
+fn at_stop<S: Surface, I: AsyncRead>(stream: &MonitoredStream<I>, exchange: &Exchange<S>) -> Next {
+    // The first request may be finished, and hyper waits for it.
+    let is_first = !exchange.slot.activity.has_answered();
+    let is_begun = !stream.unread().is_empty();
+    if is_first && is_begun { Next::Hyper(Loan::Turn, None) } else { Next::Close }
 }
 
 /// The signal that the process ends, for a task that waits for bytes again and again.
@@ -223,16 +225,18 @@ impl<S: Surface> Exchange<S> {
 }
 
 /// Waits for the answer to the request of this length at the start of the unread bytes. Returns `None` if the
-/// peer goes away before.
+/// peer goes away before. Also looks for the end of the process, which does not end the wait.
 async fn answer_later<I: AsyncRead + Unpin>(
     stream: &mut MonitoredStream<I>,
     len: usize,
     mut later: LaterAnswer<'_>,
+    stop: &mut Stop<'_, impl Future<Output = ()>>,
 ) -> io::Result<Option<Written>> {
     poll_fn(|context| {
         if let Poll::Ready(answer) = later.as_mut().poll(context) {
             return Poll::Ready(Ok(Some(answer)));
         }
+        let _seen = stop.poll(context);
         // As in a turn of hyper: while other requests wait behind this one, nothing is read.
         while stream.unread().len() == len && len < RECEIVED_BYTES {
             if ready!(stream.poll_receive(context))? == 0 {

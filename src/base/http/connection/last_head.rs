@@ -1,8 +1,9 @@
 //! The last plain head of a connection.
 //!
-//! Most clients send the same head again and again, except for the value of one header: azure-identity sends a new
-//! `x-ms-client-request-id` with each request. Such a head has the layout of the one before, so it is not parsed
-//! again. What its parts mean is decided for each request.
+//! Most clients send the same head again and again, except for the target and the value of one header: azure-identity
+//! sends a new `x-ms-client-request-id` with each request, and a program with several identities names one of them in
+//! the target. Such a head has the layout of the one before, so it is not parsed again. What its parts mean is decided
+//! for each request.
 
 use super::plain::{Judged, judge};
 use crate::base::http::message::{Layout, Span};
@@ -12,8 +13,16 @@ use crate::base::http::message::{Layout, Span};
 pub(super) struct LastHead {
     text: Vec<u8>,
     layout: Layout,
-    /// Position of the value that changes. Empty if none did yet.
-    varying: Span,
+    varying: Varying,
+}
+
+/// Positions of the parts that change. A part that has not changed yet is empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Varying {
+    /// The target without its first byte, which tells its form.
+    target: Span,
+    /// The value of a header.
+    value: Span,
 }
 
 impl LastHead {
@@ -26,7 +35,7 @@ impl LastHead {
         match judged {
             Judged::Plain => {
                 let head = bytes.get(..self.layout.len).unwrap_or_default();
-                let varying = sole_difference(&self.text, head, &self.layout);
+                let varying = self.varying.after(&self.text, head, &self.layout);
                 self.varying = varying.unwrap_or_default();
                 self.text.clear();
                 self.text.extend_from_slice(head);
@@ -43,37 +52,49 @@ impl LastHead {
         &self.layout
     }
 
-    /// Returns true if `bytes` begin with the last head, or with one that has other visible characters in the value
-    /// that changes.
+    /// Returns true if `bytes` begin with the last head, or with one that has other visible characters in the parts
+    /// that change.
     fn is_like(&self, bytes: &[u8]) -> bool {
-        let (start, end) = (self.varying.start(), self.varying.end());
-        let Some(head) = bytes.get(..self.text.len()).filter(|head| !head.is_empty()) else {
-            return false;
-        };
-        head.get(..start) == self.text.get(..start)
-            && head.get(end..) == self.text.get(end..)
-            && is_visible(self.varying.part(head))
+        let head = bytes.get(..self.text.len()).filter(|head| !head.is_empty());
+        head.is_some_and(|head| self.varying.is_all(&self.text, head))
     }
 }
 
-/// Returns true if all bytes are visible ASCII characters.
+impl Varying {
+    /// Returns true if two heads of one length differ in these parts at most, and in visible characters.
+    fn is_all(self, last: &[u8], head: &[u8]) -> bool {
+        let Self { target, value } = self;
+        let middle = target.end()..value.start().max(target.end());
+        let end = value.end().max(target.end());
+        last.get(..target.start()) == head.get(..target.start())
+            && is_visible(target.part(head))
+            && last.get(middle.clone()) == head.get(middle)
+            && is_visible(value.part(head))
+            && last.get(end..) == head.get(end..)
+    }
+
+    /// Returns the parts that changed up to `head`, which has this layout and follows `last`. Returns `None` if more
+    /// has changed. A value that changes the framing is none of them: the judge has seen the last one only.
+    fn after(self, last: &[u8], head: &[u8], layout: &Layout) -> Option<Self> {
+        let differs = |part: Span| part.part(last) != part.part(head);
+        let target = layout.target.without_first();
+        let is_target = differs(target) || target == self.target;
+        let values = layout.headers.iter().filter(|header| !header.is("connection", head));
+        let mut values = values.map(|header| header.value);
+        let changed = values.clone().find(|value| differs(*value));
+        let value = changed.or_else(|| values.find(|value| *value == self.value));
+        let varying = Self {
+            target: if is_target { target } else { Span::default() },
+            value: value.unwrap_or_default(),
+        };
+        (last.len() == head.len() && varying.is_all(last, head)).then_some(varying)
+    }
+}
+
+/// Returns true if all bytes are visible ASCII characters. The parser accepts each of them in a target and in a value.
 fn is_visible(bytes: &[u8]) -> bool {
     // Without a branch, so that it is compiled to vector instructions.
     bytes.iter().fold(true, |all, byte| all & byte.is_ascii_graphic())
-}
-
-/// Returns the position of the only value in which two heads differ, of which the new one has this layout. It is
-/// none that changes the framing: the judge has seen the last value of those.
-fn sole_difference(last: &[u8], head: &[u8], layout: &Layout) -> Option<Span> {
-    if last.len() != head.len() {
-        return None;
-    }
-    let differs = |value: Span| value.part(last) != value.part(head);
-    let mut differing = layout.headers.iter().filter(|header| differs(header.value));
-    let header = differing.next().filter(|header| !header.is("connection", head))?;
-    let (start, end) = (header.value.start(), header.value.end());
-    let is_sole = last.get(..start) == head.get(..start) && last.get(end..) == head.get(end..);
-    is_sole.then_some(header.value)
 }
 
 #[cfg(test)]
@@ -110,6 +131,24 @@ mod tests {
         let heads = ["aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc", "dddddddddd", "dddddddddd"].map(id);
         assert_eq!(judged_alike(heads.iter().map(String::as_bytes)), 3);
         assert_eq!(judged_alike([HEAD, HEAD, HEAD].map(str::as_bytes)), 2);
+    }
+
+    #[test]
+    fn a_target_and_a_value_may_change_together_or_alone() {
+        let head = |target: &str, value: &str| id(value).replace("/a?b", target);
+        let heads = [
+            head("/a?b", "aaaaaaaaaa"),
+            head("/a?c", "bbbbbbbbbb"),
+            head("/b?d", "cccccccccc"),
+            head("/b?d", "dddddddddd"),
+            head("/a?e", "dddddddddd"),
+        ];
+        assert_eq!(judged_alike(heads.iter().map(String::as_bytes)), 3);
+        for other in ["*a?b", "/a b", "/a?\u{7f}", "/a?\u{e9}", "/a?bc"] {
+            let other = head(other, "cccccccccc");
+            let heads = [&heads[0], &heads[1], &other, &heads[2]];
+            judged_alike(heads.map(String::as_bytes));
+        }
     }
 
     #[test]
@@ -155,7 +194,9 @@ mod tests {
         ) {
             let mut heads = Vec::new();
             for (at, byte, kind, number) in changes {
-                let mut head = id(&format!("{number:010}")).into_bytes();
+                let target = format!("/a?{}", number % 7);
+                let head = id(&format!("{:010}", number / 7)).replace("/a?b", &target);
+                let mut head = head.into_bytes();
                 let at = at % head.len();
                 match kind {
                     0 => head[at] = byte,

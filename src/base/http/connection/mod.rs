@@ -10,7 +10,7 @@ mod set;
 mod stream;
 mod tls;
 
-pub(super) use requests::Connection;
+pub(super) use requests::{Connection, reset_when_dropped};
 pub(super) use set::Connections;
 pub(super) use tls::Handshake;
 pub use tls::Transport;

@@ -1,10 +1,10 @@
 //! The requests of one connection.
 
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
@@ -13,12 +13,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::stream::MonitoredStream;
 use crate::base::http::limits::{AfterAnswer, ConnectionBudget, ConnectionSlot, Turn, UNBOUNDED};
-use crate::base::http::message::Payload;
+use crate::base::http::message::{Cut, Payload};
 use crate::base::http::refusals;
 use crate::base::http::surface::{Peer, Shutdown, Surface, stopped};
 
@@ -31,6 +32,8 @@ pub(crate) struct Connection<I> {
     pub(crate) peer: Peer,
     pub(crate) slot: ConnectionSlot,
     pub(crate) budget: ConnectionBudget,
+    /// Makes the system reset the connection when the stream is dropped.
+    pub(crate) reset: fn(&I),
 }
 
 /// The two sides of a connection, and its limits. Requests share it without touching memory that other
@@ -41,6 +44,12 @@ pub(super) struct Exchange<S: Surface> {
     pub(super) peer: Peer,
     pub(super) slot: ConnectionSlot,
     pub(super) budget: ConnectionBudget,
+}
+
+/// Makes the system reset the connection when `stream` is dropped, and discard what was not sent.
+pub(crate) fn reset_when_dropped(stream: &TcpStream) {
+    // A connection that has ended needs no reset.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
 /// Returns the first byte of a connection without consuming it.
@@ -63,8 +72,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         self,
         surface: Arc<S>,
     ) -> (Arc<Exchange<S>>, MonitoredStream<I>) {
-        let Self { stream, peer, slot, budget } = self;
-        let stream = MonitoredStream::new(stream, Arc::clone(&slot.activity));
+        let Self { stream, peer, slot, budget, reset } = self;
+        let stream = MonitoredStream::new(stream, Arc::clone(&slot.activity), reset);
         let caller = surface.caller(&peer);
         (Arc::new(Exchange { caller, surface, peer, slot, budget }), stream)
     }
@@ -86,7 +95,7 @@ impl<S: Surface> Exchange<S> {
             // Runs before the first await, because the length is needed before the next byte is read.
             exchange.slot.activity.begin(body_bytes);
             let refusal = refusal.lock().take();
-            async move { Ok::<_, Infallible>(exchange.answer(request, body_bytes, refusal).await) }
+            async move { exchange.answer(request, body_bytes, refusal).await }
         });
         let mut connection = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
@@ -111,7 +120,10 @@ impl<S: Surface> Exchange<S> {
             }
         };
         if let Err(error) = ended {
-            self.log_end(&error);
+            match Cut::of(&error) {
+                Some(cut) => connection.into_parts().io.into_inner().cut(cut).await,
+                None => self.log_end(&error),
+            }
             return None;
         }
         let parts = connection.into_parts();
@@ -127,13 +139,13 @@ impl<S: Surface> Exchange<S> {
         }
     }
 
-    /// Answers one request of hyper, within the limits of the connection.
+    /// Answers one request of hyper, within the limits of the connection. An error ends the connection on purpose.
     async fn answer(
         &self,
         request: Request<Incoming>,
         body_bytes: u64,
         refusal: Option<Box<Response<Payload>>>,
-    ) -> Response<Payload> {
+    ) -> Result<Response<Payload>, Cut> {
         let Self { caller, surface, peer, slot, budget } = self;
         let asked = refusals::asked(&request);
         let turn = &slot.activity.turn;
@@ -145,6 +157,9 @@ impl<S: Surface> Exchange<S> {
             slot.activity.tally.over_budget.add();
             ConnectionBudget::refusal()
         };
+        if let Some(cut) = response.body().as_cut() {
+            return Err(cut);
+        }
         let is_plain = response.body().is_plain();
         budget.charge(response.body_mut());
         if body_bytes == UNBOUNDED {
@@ -154,7 +169,7 @@ impl<S: Surface> Exchange<S> {
         turn.answer(if is_plain { AfterAnswer::GiveBack } else { AfterAnswer::GoOn });
         slot.activity.finish();
         refusals::log(surface.name(), peer.addr, asked, &mut response);
-        response
+        Ok(response)
     }
 }
 

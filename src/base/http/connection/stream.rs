@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::heads::HeadFilter;
 use super::received::{RECEIVED_BYTES, Received};
 use crate::base::http::limits::{Activity, AfterAnswer};
+use crate::base::http::message::Cut;
 
 /// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
 pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
@@ -49,10 +50,11 @@ pub(crate) struct MonitoredStream<I> {
     /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
     unsent: Option<usize>,
     passing: Passing,
+    reset: fn(&I),
 }
 
 impl<I> MonitoredStream<I> {
-    pub(crate) fn new(io: I, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(io: I, activity: Arc<Activity>, reset: fn(&I)) -> Self {
         Self {
             io,
             activity,
@@ -60,6 +62,7 @@ impl<I> MonitoredStream<I> {
             rest: Received::default(),
             unsent: None,
             passing: Passing::All,
+            reset,
         }
     }
 
@@ -206,6 +209,14 @@ impl<I: AsyncWrite + Unpin> MonitoredStream<I> {
     pub(super) async fn close(mut self) {
         let _ = poll_fn(|context| Pin::new(&mut self.io).poll_shutdown(context)).await;
     }
+
+    /// Ends the connection on purpose.
+    pub(super) async fn cut(self, cut: Cut) {
+        match cut {
+            Cut::Close => self.close().await,
+            Cut::Reset => (self.reset)(&self.io),
+        }
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for MonitoredStream<I> {
@@ -302,7 +313,7 @@ mod tests {
         let tally = Arc::new(Tally::new("test"));
         let activity = Arc::new(Activity::new(0, tally, Arc::clone(&clock)));
         let (io, mut peer) = duplex(PROGRESS_BYTES);
-        let mut flow = MonitoredStream::new(io, Arc::clone(&activity));
+        let mut flow = MonitoredStream::new(io, Arc::clone(&activity), |_| {});
         let mut context = Context::from_waker(Waker::noop());
         let mut write = |bytes| Pin::new(&mut flow).poll_write(&mut context, bytes).is_ready();
         let (answer, mut read) = (vec![b'x'; PROGRESS_BYTES], vec![0; PROGRESS_BYTES]);

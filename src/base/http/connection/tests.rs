@@ -144,7 +144,7 @@ async fn serve(stream: DuplexStream, way: Way, shutdown: Shutdown) {
     let slot = limiter.admit(addr.ip(), &limiter.tally("echo")).unwrap().slot;
     let budget = UnsentBudget::new(limits.unsent_bytes).budget(addr.ip());
     let peer = Peer { addr, scheme: Scheme::Http };
-    let connection = Connection { stream, peer, slot, budget };
+    let connection = Connection { stream, peer, slot, budget, reset: |_| {} };
     connection.serve_begun(Arc::new(Echo(way)), shutdown).await;
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::requests::{Connection, first_byte};
+use super::requests::{Connection, first_byte, reset_when_dropped};
 use crate::base::http::message::{Payload, text_reply};
 use crate::base::http::refusals;
 use crate::base::http::surface::{Peer, Scheme, Shutdown, Surface, stopped};
@@ -112,7 +112,7 @@ impl Connection<TcpStream> {
         handshake: Handshake,
         surface: &'static str,
     ) -> Option<Connection<TlsStream<TcpStream>>> {
-        let Self { stream, peer, slot, budget } = self;
+        let Self { stream, peer, slot, budget, .. } = self;
         let called = stream.local_addr().ok()?.ip();
         let config = handshake.certificates.config(called).inspect_err(
             |error| tracing::warn!(%error, address = %called, "no server certificate"),
@@ -124,7 +124,8 @@ impl Connection<TcpStream> {
         let mut stream = accepted.inspect_err(logged).ok()?;
         stream.get_mut().1.set_buffer_limit(Some(UNSENT_RECORDS_MAX));
         let peer = Peer { scheme: Scheme::Https, ..peer };
-        Some(Connection { stream, peer, slot, budget })
+        let reset = |stream: &TlsStream<TcpStream>| reset_when_dropped(stream.get_ref().0);
+        Some(Connection { stream, peer, slot, budget, reset })
     }
 }
 
@@ -188,7 +189,7 @@ mod tests {
             let slot = limiter.admit(addr.ip(), &limiter.tally("arm")).unwrap().slot;
             let activity = Arc::clone(&slot.activity);
             let (peer, budget) = (Peer { addr, scheme: Scheme::Http }, unsent.budget(addr.ip()));
-            let accepted = Connection { stream, peer, slot, budget };
+            let accepted = Connection { stream, peer, slot, budget, reset: reset_when_dropped };
             let refusal = Arc::new(Refusal("arm"));
             connections
                 .spawn(&activity, accepted.serve_tls(handshake.clone(), refusal, shutdown.clone()));

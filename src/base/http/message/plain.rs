@@ -28,6 +28,11 @@ impl Span {
         self.end.into()
     }
 
+    /// Returns the position without its first byte.
+    pub(crate) fn without_first(self) -> Self {
+        Self { start: self.end.min(self.start + 1), end: self.end }
+    }
+
     /// Returns the part of `head` at this position.
     #[inline]
     pub(crate) fn part(self, head: &[u8]) -> &[u8] {

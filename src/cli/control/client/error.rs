@@ -144,7 +144,10 @@ impl ControlError {
             Self::NoGroup { .. } => {
                 "name one with --group; `mintbench group list` shows them, `mintbench group create NAME` makes one".to_owned()
             }
-            Self::NoOperator { path } | Self::NoServer { path } => format!(
+            Self::NoOperator { .. } => {
+                "the server has no data folder, or its file was removed; start it with one, as in `mintbench serve --data mintbench-data`".to_owned()
+            }
+            Self::NoServer { path } => format!(
                 "start `mintbench serve --data {}`, which writes it, or name the folder of the server that runs with --data or MINTBENCH_DATA",
                 path.parent().unwrap_or(path).display()
             ),

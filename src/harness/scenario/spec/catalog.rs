@@ -32,6 +32,8 @@ pub(crate) enum Scenario {
     Rotate,
     /// Cache hits, with a few popular VMs.
     Steady,
+    /// One VM above its limit, the others below theirs. No other VM may be refused.
+    Throttle,
 }
 
 /// Error of a text that names no scenario.
@@ -43,7 +45,7 @@ pub(crate) enum Scenario {
 pub(crate) struct UnknownScenario(String);
 
 /// Every built-in scenario.
-pub(super) const BUILT_IN: [Scenario; 8] = [
+pub(super) const BUILT_IN: [Scenario; 9] = [
     Scenario::BootStorm,
     Scenario::Churn,
     Scenario::Herd,
@@ -52,6 +54,7 @@ pub(super) const BUILT_IN: [Scenario; 8] = [
     Scenario::RefreshWave,
     Scenario::Rotate,
     Scenario::Steady,
+    Scenario::Throttle,
 ];
 
 impl Scenario {
@@ -81,6 +84,7 @@ impl Scenario {
             Self::RefreshWave => ("refresh-wave", include_str!("built_in/refresh-wave.toml")),
             Self::Rotate => ("rotate", include_str!("built_in/rotate.toml")),
             Self::Steady => ("steady", include_str!("built_in/steady.toml")),
+            Self::Throttle => ("throttle", include_str!("built_in/throttle.toml")),
         }
     }
 

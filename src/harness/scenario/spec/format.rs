@@ -1,5 +1,6 @@
 //! Keys of a scenario file.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ pub(super) struct File {
     pub(super) world: World,
     #[serde(default)]
     pub(super) broker: Broker,
+    pub(super) throttle: Option<Throttle>,
     pub(super) changes: Option<ChangeSpec>,
     pub(super) herd: Option<Herd>,
     #[serde(default)]
@@ -55,6 +57,14 @@ pub(super) struct Broker {
     pub(super) refresh_at: Option<f64>,
     #[serde(default)]
     pub(super) arguments: Vec<String>,
+}
+
+/// Limits of our broker. VM 0 must ask for more.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Throttle {
+    /// Identity requests per second of each VM.
+    pub(super) identity: NonZeroU32,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,6 +7,7 @@ use super::bounds::{DAY, DURATIONS, RATE_MAX, is_replay_speed};
 use super::catalog::Scenario;
 use super::format::{
     Broker, BurstsEntry, File, KindName, MixEntry, PhaseEntry, ProfileEntry, Ramp, SourceState,
+    Throttle,
 };
 use super::refusal::{ScenarioError, SpecError};
 use super::run_spec::{ChangeSpec, PhaseSpec, Rate, RunSpec};
@@ -73,6 +74,7 @@ fn spec(scenario: Scenario, file: File, phases: Phases) -> RunSpec {
         target: None,
         warmup: file.warmup.0,
         warmup_rate: file.warmup_rate,
+        limit: file.throttle.map(|throttle| throttle.identity),
         serve_args: serve_args(&file),
         extra_serve_args: Vec::new(),
         tuned: !file.broker.arguments.is_empty(),
@@ -100,7 +102,8 @@ fn serve_args(file: &File) -> Vec<String> {
     let broker = &file.broker;
     let lifetime = broker.token_lifetime.map(|span| humantime::format_duration(span.0).to_string());
     let refresh = broker.refresh_at.map(|part| part.to_string());
-    let flags = [("--token-lifetime", lifetime), ("--refresh-at", refresh)];
+    let limit = file.throttle.map(|Throttle { identity }| format!("identity={identity}/s"));
+    let flags = [("--token-lifetime", lifetime), ("--refresh-at", refresh), ("--throttle", limit)];
     let given = flags.into_iter().filter_map(|(flag, value)| Some([flag.to_owned(), value?]));
     given.flatten().chain(broker.arguments.iter().cloned()).collect()
 }
@@ -188,6 +191,7 @@ impl Reader<'_> {
             ("warmup-rate", file.warmup_rate.is_some()),
             ("changes", file.changes.is_some()),
             ("expect", !file.expect.is_empty()),
+            ("throttle", file.throttle.is_some()),
             ("broker", !serve_args(file).is_empty()),
             ("connections", file.connections.is_some()),
         ];

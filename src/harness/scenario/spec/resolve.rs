@@ -255,6 +255,7 @@ impl RunSpec {
             warmup: phases.first().and_then(|first| self.warmup(first, warmup)),
             expect: self.expect.clone(),
             serve_args: self.serve_args.clone(),
+            limit: self.limit,
             tokens_outlive_run: !self.tuned && lifetime > warmup + duration + self.timeout,
             seed: self.seed,
             phases,

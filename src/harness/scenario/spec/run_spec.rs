@@ -1,6 +1,7 @@
 //! Definition of a run as plain data.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -41,6 +42,8 @@ pub(crate) struct RunSpec {
     pub(crate) objectives: Vec<Objective>,
     /// Size of the synthetic world.
     pub(crate) world: World,
+    /// Identity requests per second that our broker allows each VM, if it limits them.
+    pub(crate) limit: Option<NonZeroU32>,
     /// Arguments of `serve` that the scenario needs.
     pub(crate) serve_args: Vec<String>,
     /// Arguments of `serve` that the caller adds.

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use serde_json::{Value, json};
 
 use crate::base::ids::{ArmId, SubscriptionId};
 use crate::service::arm::date;
 use crate::service::arm::error::ArmError;
 use crate::service::arm::list::Page;
+use crate::service::arm::operations;
 use crate::service::arm::reply::Reply;
 use crate::service::arm::request::call::Call;
 use crate::service::arm::request::route::DeletedVaultPath;
+use crate::service::arm::version;
 use crate::service::directory::State;
 use crate::service::world::record::{Change, DeletedVault};
 
@@ -53,7 +54,8 @@ pub(crate) fn purge(
     if deleted.vault.settings.purge_protection {
         return Err(ArmError::PurgeProtected(date::iso(deleted.scheduled_purge)));
     }
-    Ok((state.vault_purge(deleted), Reply::empty(StatusCode::OK)))
+    let place = (&version::VAULT_OPERATIONS, path.subscription, path.location.as_str());
+    Ok((state.vault_purge(deleted), operations::accepted(call, place)))
 }
 
 fn scope(subscription: SubscriptionId) -> String {

@@ -1,8 +1,10 @@
 //! Virtual machines and their identity property.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::base::ids::ArmId;
-use crate::service::world::Selector;
+use crate::service::world::{Selector, Throttle};
 
 fn user_assigned(ids: &[&str]) -> Value {
     let named: serde_json::Map<_, _> = ids.iter().map(|id| ((*id).to_owned(), json!({}))).collect();
@@ -258,13 +260,14 @@ fn one_machine_at_most_answers_any_caller_and_not_where_another_was() {
 }
 
 #[test]
-fn a_machine_of_a_world_file_shows_its_address_so_that_a_round_trip_keeps_it() {
+fn a_machine_of_a_world_file_shows_address_and_limits_so_that_a_round_trip_keeps_them() {
     let world = world();
     let vm = world.machine("vm", &json!({"type": "SystemAssigned"}));
     let id: ArmId = vm.parse().unwrap();
-    let record = (*world.directory.read().vm(&id).unwrap().vm.record).clone();
+    let record = world.directory.read().vm(&id).unwrap().vm.record.clone();
     let seeded = crate::service::world::record::VirtualMachine {
         address: Some("10.0.0.9".parse().unwrap()),
+        throttle: Some(Throttle::AZURE),
         ..record
     };
     let change = Change::Put(Record::VirtualMachine(seeded));
@@ -274,11 +277,36 @@ fn a_machine_of_a_world_file_shows_its_address_so_that_a_round_trip_keeps_it() {
         .unwrap();
     let shown = world.get(&vm).body;
     assert_eq!(shown["tags"]["mintbench-address"], "10.0.0.9");
+    assert_eq!(shown["tags"]["mintbench-throttle"], "azure");
     assert_eq!(world.put(&vm, &shown).status, 200);
-    assert_eq!(
-        world.directory.read().vm(&id).unwrap().vm.record.address,
-        Some("10.0.0.9".parse().unwrap())
-    );
+    let record = Arc::clone(&world.directory.read().vm(&id).unwrap().vm.record);
+    assert_eq!(record.address, Some("10.0.0.9".parse().unwrap()));
+    assert_eq!(record.throttle, Some(Throttle::AZURE));
+}
+
+#[test]
+fn the_limits_follow_the_tag() {
+    let world = world();
+    let vm = world.machine("vm", &json!({"type": "None"}));
+    let id: ArmId = vm.parse().unwrap();
+    let limits = || {
+        let state = world.directory.read();
+        let vm = &state.vm(&id).unwrap().vm;
+        (vm.record.throttle.map(|throttle| throttle.to_string()), vm.meter.is_some())
+    };
+    let tag = |limits: &str| json!({"tags": {"MINTBENCH-throttle": limits}});
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(limits(), (None, false));
+    let text = "identity=7/s,concurrent=5,metadata=5/s";
+    assert_eq!(world.patch(&vm, &tag("identity=7")).status, 200);
+    assert_eq!(limits(), (some(text), true));
+    assert_eq!(world.patch(&vm, &json!({"properties": {"a": 1}})).status, 200);
+    assert_eq!(limits(), (some(text), true));
+    assert_eq!(world.patch(&vm, &tag("off")).status, 200);
+    assert_eq!(limits(), (some("off"), false));
+    assert_eq!(world.patch(&vm, &tag("fast")).refusal(), (400, "InvalidParameter"));
+    assert_eq!(world.patch(&vm, &json!({"tags": {}})).status, 200);
+    assert_eq!(limits(), (None, false));
 }
 
 #[test]

@@ -215,7 +215,16 @@ fn a_deleted_vault_keeps_its_secrets_and_its_name_until_it_is_purged() {
     assert_eq!(world.put(&path, &with(&json!({}))).refusal(), (409, "ConflictError"));
     let purge = format!("{}/purge", deleted_path("vault-1"));
     assert_eq!(world.get(&purge).refusal(), (405, "HttpMethodNotAllowed"));
-    assert_eq!(world.send("owner", "POST", &purge, &Value::Null).status, 200);
+    let purged = world.send("owner", "POST", &purge, &Value::Null);
+    assert_eq!(purged.status, 202);
+    // Terraform waits for the one URL, az for both.
+    for (header, status) in [("azure-asyncoperation", 200), ("location", 204)] {
+        let url = purged.headers[header].to_str().unwrap();
+        let path = &url[url.find("/subscriptions").unwrap()..];
+        let state = world.raw(("owner", "GET", path), b"", |_| {});
+        assert_eq!(state.status, status, "{url}");
+        assert!(status == 204 || state.body["status"] == "Succeeded", "{}", state.body);
+    }
     assert!(!has_secret(&world, &path));
     for path in [&deleted_path("vault-1"), &deleted_path("never")] {
         assert_eq!(world.get(path).refusal(), (404, "DeletedVaultNotFound"));

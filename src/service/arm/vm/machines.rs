@@ -3,27 +3,26 @@
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
-use hyper::header::{HeaderName, LOCATION, RETRY_AFTER};
 use serde_json::{Map, Value, json};
 
 use super::identity::IdentityType;
-use super::plan::{self, ADDRESS_TAG, Wanted};
+use super::plan::{self, ADDRESS_TAG, THROTTLE_TAG, Wanted};
 use super::profile;
 use crate::base::ids::ArmId;
-use crate::service::arm::date;
 use crate::service::arm::error::ArmError;
 use crate::service::arm::list::readable;
+use crate::service::arm::operations::{self, Place};
 use crate::service::arm::reply::Reply;
 use crate::service::arm::request::call::Call;
 use crate::service::arm::request::content::property;
 use crate::service::arm::request::filter::{Field, Filter, Term};
 use crate::service::arm::request::route::Kind;
 use crate::service::arm::tracked::{self, Verb, admit, not_found};
+use crate::service::arm::version;
 use crate::service::directory::{IdSource, State, VmEntry};
 use crate::service::world::record::{Change, Record, VirtualMachine};
 
 const KIND: Kind = Kind::VirtualMachine;
-const ASYNC_OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
 
 /// `GET` of a machine.
 pub(crate) fn get(call: &Call, state: &State, id: &ArmId) -> Result<Reply, ArmError> {
@@ -89,7 +88,7 @@ pub(crate) fn put(
     let group = admit(call, state, Verb::Write, KIND, id)?;
     let is_inner = |name: &str| !name.ends_with(['.', '-']) && !name.starts_with('_');
     tracked::require_name(KIND, id.name(), 1..=64, is_inner)?;
-    let before = state.vm(id).map(|entry| &*entry.vm.record);
+    let before = state.vm(id).map(|entry| &entry.vm.record);
     if call.only_new && before.is_some() {
         return Err(ArmError::PreconditionFailed("If-None-Match"));
     }
@@ -98,10 +97,11 @@ pub(crate) fn put(
         None => VirtualMachine {
             id: tracked::new_id(&group, KIND, id)?,
             vm_id: fresh.vm_id(),
-            location: wanted.location(id, None)?,
+            location: wanted.location(id, None)?.into(),
             tags: BTreeMap::new(),
             address: None,
             listener: None,
+            throttle: None,
             system_assigned: None,
             user_assigned: Vec::new(),
             properties: Map::new(),
@@ -109,7 +109,7 @@ pub(crate) fn put(
     };
     let vm = plan::replace(call, state, fresh, blank, wanted)?;
     let reply = Reply::put(before, show(state, &vm));
-    let reply = tracking(call, reply, &vm);
+    let reply = operations::tracked(call, reply, place(&vm));
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn patch(
     let before = state.vm(id).ok_or_else(|| not_found(KIND, id))?;
     let own = VirtualMachine::clone(&before.vm.record);
     let vm = plan::merge(call, state, fresh, own, wanted)?;
-    let reply = tracking(call, Reply::ok(show(state, &vm)), &vm);
+    let reply = operations::tracked(call, Reply::ok(show(state, &vm)), place(&vm));
     Ok((vec![Change::Put(Record::VirtualMachine(vm))], reply))
 }
 
@@ -140,38 +140,12 @@ pub(crate) fn delete(
         return Ok((Vec::new(), Reply::empty(StatusCode::NO_CONTENT)));
     };
     let vm = &entry.vm.record;
-    let accepted = Reply::empty(StatusCode::ACCEPTED);
-    let location = format!("{}&monitor=true", operation_url(call, vm));
-    let reply = tracking(call, accepted, vm).with(LOCATION, location);
+    let reply = operations::accepted(call, place(vm));
     Ok((tracked::removal(call, state, KIND, &vm.id), reply))
 }
 
-/// Adds the headers of a long-running write. The write is already done, so clients ask for its state once.
-fn tracking(call: &Call, reply: Reply, vm: &VirtualMachine) -> Reply {
-    reply.with(ASYNC_OPERATION, operation_url(call, vm)).with(RETRY_AFTER, "0".to_owned())
-}
-
-fn operation_url(call: &Call, vm: &VirtualMachine) -> String {
-    let (subscription, location) = (vm.id.subscription(), vm.location.replace(' ', ""));
-    format!(
-        "{}/subscriptions/{subscription}/providers/Microsoft.Compute/locations/{location}/operations/{}?api-version={}",
-        call.base_url,
-        call.operation,
-        call.query.version()
-    )
-}
-
-/// `GET` of the state of an operation, which is always `Succeeded`. With `monitor` it answers a `Location`
-/// URL.
-pub(crate) fn operation(call: &Call, id: &str) -> Result<Reply, ArmError> {
-    if uuid::Uuid::try_parse(id).is_err() {
-        return Err(ArmError::NoSuchPath);
-    }
-    if call.query.get("monitor").is_some_and(|monitor| monitor.eq_ignore_ascii_case("true")) {
-        return Ok(Reply::empty(StatusCode::NO_CONTENT));
-    }
-    let now = date::iso(call.now);
-    Ok(Reply::ok(json!({"startTime": now, "endTime": now, "status": "Succeeded", "name": id})))
+fn place(vm: &VirtualMachine) -> Place<'_> {
+    (&version::OPERATIONS, vm.id.subscription(), &vm.location)
 }
 
 fn show(state: &State, vm: &VirtualMachine) -> Value {
@@ -184,16 +158,22 @@ fn show(state: &State, vm: &VirtualMachine) -> Value {
     properties.insert("vmId".to_owned(), vm.vm_id.to_string().into());
     properties.insert("provisioningState".to_owned(), "Succeeded".into());
     let mut tags = vm.tags.clone();
-    // A machine from a world file has an address, but no tag for it. Without this tag, a client that reads
-    // the machine and writes it back would remove the address.
-    if let Some(address) = vm.address.filter(|_| plan::address_tag(&vm.tags).is_none()) {
-        tags.insert(ADDRESS_TAG.to_owned(), address.to_string());
+    // A machine from a world file has an address and limits, but no tags for them. Without these tags, a client
+    // that reads the machine and writes it back would remove them.
+    let tagged = [
+        (ADDRESS_TAG, vm.address.map(|address| address.to_string())),
+        (THROTTLE_TAG, vm.throttle.map(|throttle| throttle.to_string())),
+    ];
+    for (name, value) in tagged {
+        if let Some(value) = value.filter(|_| plan::tag(&vm.tags, name).is_none()) {
+            tags.insert(name.to_owned(), value);
+        }
     }
     for (name, value) in [
         ("id", vm.id.as_str().into()),
         ("name", vm.id.name().into()),
         ("type", KIND.resource_type().full_name().into()),
-        ("location", vm.location.as_str().into()),
+        ("location", (*vm.location).into()),
         ("tags", json!(tags)),
         ("properties", Value::Object(properties)),
     ] {

@@ -1,6 +1,7 @@
 //! Planning of writes to a virtual machine: its identities, its address and its other properties.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
@@ -12,11 +13,14 @@ use crate::service::arm::request::content::{Content, json_bytes, merge as merge_
 use crate::service::arm::request::route::Kind;
 use crate::service::arm::tracked;
 use crate::service::directory::{IdSource, State};
-use crate::service::world::Address;
 use crate::service::world::record::{Assignment, Tags, VirtualMachine};
+use crate::service::world::{Address, Throttle};
 
 /// The tag with the source address of a machine's requests. Azure has no property for it.
 pub(crate) const ADDRESS_TAG: &str = "mintbench-address";
+
+/// The tag with the limits of a machine's requests, in place of those of the server.
+pub(crate) const THROTTLE_TAG: &str = "mintbench-throttle";
 
 const ASSIGN: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
 
@@ -77,9 +81,9 @@ pub(crate) fn replace(
     vm: VirtualMachine,
     wanted: Wanted,
 ) -> Result<VirtualMachine, ArmError> {
-    let location = wanted.location(&vm.id, Some(&vm.location))?;
+    let location = wanted.location(&vm.id, Some(&vm.location))?.into();
     let tags = wanted.content.tags().cloned().unwrap_or_default();
-    let vm = VirtualMachine { location, properties: wanted.rest, ..readdressed(state, vm, tags)? };
+    let vm = VirtualMachine { location, properties: wanted.rest, ..tagged(state, vm, tags)? };
     let request = wanted.identity;
     let made = request.as_ref().map_or(Ok(Identities::NONE), IdentityRequest::replace)?;
     identified(call, state, fresh, vm, (&made, request.as_ref()))
@@ -97,7 +101,7 @@ pub(crate) fn merge(
     merge_into(&mut vm.properties, wanted.rest);
     require_short(&vm.properties)?;
     if let Some(tags) = wanted.content.tags() {
-        vm = readdressed(state, vm, tags.clone())?;
+        vm = tagged(state, vm, tags.clone())?;
     }
     let Some(request) = wanted.identity else { return Ok(vm) };
     let current = Identities {
@@ -155,30 +159,37 @@ fn require_short(properties: &Map<String, Value>) -> Result<(), ArmError> {
     })
 }
 
-/// Returns the value of the tag that holds an address. The case of tag names is ignored.
-pub(crate) fn address_tag(tags: &Tags) -> Option<&str> {
-    let found = tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(ADDRESS_TAG));
+/// Returns the value of a tag. The case of tag names is ignored.
+pub(crate) fn tag<'a>(tags: &'a Tags, name: &str) -> Option<&'a str> {
+    let found = tags.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.as_str())
 }
 
-/// Returns the machine with these tags and the address that they name.
-fn readdressed(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualMachine, ArmError> {
-    let Some(text) = address_tag(&tags) else {
-        return Ok(VirtualMachine { address: None, tags, ..vm });
-    };
+/// Returns the setting that a tag holds. `what` says what its value must be.
+fn setting<T: FromStr>(tags: &Tags, name: &str, what: &str) -> Result<Option<T>, ArmError> {
+    let Some(text) = tag(tags, name) else { return Ok(None) };
     let malformed = |_| ArmError::InvalidParameter {
-        message: format!(
-            "The value '{text}' of the tag '{ADDRESS_TAG}' is neither the IP address of a caller nor 'any'."
-        ),
-        target: format!("tags.{ADDRESS_TAG}"),
+        message: format!("The value '{text}' of the tag '{name}' is {what}."),
+        target: format!("tags.{name}"),
     };
-    let address: Address = text.trim().parse().map_err(malformed)?;
-    if state.address_taken(address, &vm.id) {
+    text.trim().parse().map(Some).map_err(malformed)
+}
+
+/// Returns the machine with these tags and the settings that they hold.
+fn tagged(state: &State, vm: VirtualMachine, tags: Tags) -> Result<VirtualMachine, ArmError> {
+    let address: Option<Address> =
+        setting(&tags, ADDRESS_TAG, "neither the IP address of a caller nor 'any'")?;
+    let throttle: Option<Throttle> = setting(
+        &tags,
+        THROTTLE_TAG,
+        "neither 'azure' nor 'off' nor limits such as 'identity=20/s,concurrent=5,metadata=5/s'",
+    )?;
+    if let Some(address) = address.filter(|address| state.address_taken(*address, &vm.id)) {
         return Err(ArmError::Conflict(format!(
             "The address '{address}' of the tag '{ADDRESS_TAG}' belongs to another virtual machine."
         )));
     }
-    Ok(VirtualMachine { address: Some(address), tags, ..vm })
+    Ok(VirtualMachine { tags, address, throttle, ..vm })
 }
 
 /// Returns the machine with these identities. Existing assignments stay unchanged. An identity in the request

@@ -1,5 +1,6 @@
 mod clocks;
 mod holdings;
+mod throttle;
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc;
@@ -268,8 +269,8 @@ fn another_vms_identity_is_not_found() {
 
 /// Removes the system-assigned identity of VM number `vm`, as the control plane would.
 fn disable_own_identity(fixture: &Fixture, vm: u8) {
-    let record = Arc::clone(&fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record);
-    let changed = VirtualMachine { system_assigned: None, ..VirtualMachine::clone(&record) };
+    let record = fixture.broker.vm(&fixture.vm(vm), NOW).unwrap().record.clone();
+    let changed = VirtualMachine { system_assigned: None, ..record };
     directory::tests::put(fixture.broker.directory(), Record::VirtualMachine(changed));
 }
 

@@ -233,8 +233,7 @@ impl World {
         let Some(thought) = self.model.vms.get_mut(&vm) else { return };
         model(thought);
         let id = self.vm_id(vm);
-        let held = Arc::clone(&self.directory().read().vm(&id).unwrap().vm.record);
-        let mut changed = VirtualMachine::clone(&held);
+        let mut changed = self.directory().read().vm(&id).unwrap().vm.record.clone();
         record(&mut changed);
         put(self.directory(), Record::VirtualMachine(changed));
     }

@@ -21,7 +21,7 @@ use crate::service::world::record::{
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Scope};
 use crate::service::world::tests::PREFIX;
-use crate::service::world::{Address, IdentityKind, SelectError, Selector, Vm, file};
+use crate::service::world::{Address, IdentityKind, SelectError, Selector, Throttle, Vm, file};
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -49,6 +49,7 @@ fn options(propagation_delay: Seconds) -> DirectoryOptions {
             min_distance: Seconds(0),
         },
         credentials: CredentialOptions::default(),
+        throttle: Throttle::Off,
     }
 }
 
@@ -198,6 +199,22 @@ fn a_vm_that_moves_to_another_address_is_no_longer_found_at_the_old_one() {
     put(&directory, Record::VirtualMachine(VirtualMachine { address, ..record }));
     assert!(old.with_vm(&directory, NOW, |_| ()).is_none());
     assert!(directory.caller([127, 9, 9, 9].into()).with_vm(&directory, NOW, |_| ()).is_some());
+}
+
+#[test]
+fn a_vm_that_is_created_again_is_found_by_its_new_id_only() {
+    let directory = world("system_assigned = true");
+    let old = sole_vm(&directory).record.clone();
+    let vm_id = VmId::from_bytes([9; 16]);
+    put(&directory, Record::VirtualMachine(VirtualMachine { vm_id, ..old.clone() }));
+    let called = |vm_id| {
+        let caller = Caller::of_vm(vm_id, [127, 0, 0, 1].into());
+        caller.with_vm(&directory, NOW, |vm| vm.record.vm_id)
+    };
+    assert_eq!(called(old.vm_id), None);
+    assert_eq!(called(vm_id), Some(vm_id));
+    change(&directory, Change::Remove(Key::VirtualMachine(old.id)));
+    assert_eq!(called(vm_id), None);
 }
 
 #[test]

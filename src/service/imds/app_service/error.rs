@@ -95,9 +95,8 @@ mod tests {
     }
 
     fn answer(error: &AppServiceError) -> (u16, String) {
-        let response = error.to_response(Uuid::nil());
-        let body = response.body().clone().into_bytes();
-        (response.status().as_u16(), String::from_utf8(body.to_vec()).unwrap())
+        let (head, body) = error.to_response(Uuid::nil()).into_parts();
+        (head.status.as_u16(), String::from_utf8(body.into_bytes().to_vec()).unwrap())
     }
 
     #[test]

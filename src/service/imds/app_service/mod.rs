@@ -22,9 +22,10 @@ use crate::base::http::{HostNames, HostRules, Payload, Peer, RequestIds, Surface
 use crate::service::broker::{Broker, CallerSecrets, TokenError, TokenRequest};
 use crate::service::cache::Freshness;
 use crate::service::directory::Caller;
+use crate::service::faults::{Asked, Endpoint, Target};
 use crate::service::imds::admission::admit_direct;
 use crate::service::imds::error::ImdsError;
-use crate::service::imds::parameters::resource;
+use crate::service::imds::parameters::{asked, resource};
 use crate::service::imds::query::Query;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -134,6 +135,18 @@ impl Surface for AppService {
             response.headers_mut().insert(CORRELATION_ID, id);
         }
         response
+    }
+}
+
+impl Target for AppService {
+    const ENDPOINT: Endpoint = Endpoint::AppService;
+
+    fn asked(&self, peer: &IpAddr, request: &Request<Incoming>) -> Asked {
+        let (text, now) = (request.uri().query().unwrap_or_default(), self.clock.now());
+        let version = Query::parse(text).ok().and_then(|query| Version::of(&query).ok());
+        let caller = version.and_then(|own| self.caller_with(request.headers(), own, *peer).ok());
+        let vm = caller.and_then(|caller| self.broker.vm(&caller, now));
+        asked(vm.as_ref(), text, now)
     }
 }
 

@@ -9,25 +9,22 @@ mod head;
 mod memory;
 mod targets;
 
-use std::sync::Arc;
-
 use hyper::StatusCode;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
 use head::Heads;
 pub(super) use memory::Memory;
-use targets::Target;
 
 use super::admission::admit_plain;
 use super::endpoint::Imds;
-use super::error::ImdsError;
+use super::parameters::Parameters;
 use crate::base::http::{LaterAnswer, PlainAnswer, PlainRequest};
 use crate::service::broker::Answer;
 use crate::service::directory::Caller;
 
 impl Imds {
-    /// Appends the answer to a token request that is a hit, or begins to wait for that to a miss.
+    /// Appends the answer to a token request that is a hit, or returns that to another one.
     pub(super) fn answer_token<'a>(
         &'a self,
         memory: &'a Mutex<Memory>,
@@ -40,40 +37,32 @@ impl Imds {
         if admit_plain(request, hosts.accept(request.host(), &self.hosts)).is_err() {
             return PlainAnswer::Left;
         }
-        let Some(target) = targets.find(request.target()) else { return PlainAnswer::Left };
-        match self.broker.hit(caller, &target.request(), &*self.clock) {
-            Ok(Some(hit)) => {
-                self.append(heads, self.request_ids.next(), &hit, answer);
-                PlainAnswer::Appended
-            }
-            Ok(None) => {
-                let (target, answer) = (Arc::clone(target), std::mem::take(answer));
-                PlainAnswer::Later(self.answer_miss(memory, caller, target, answer))
-            }
-            Err(_) => PlainAnswer::Left,
-        }
+        let Some(meaning) = targets.find(request.target()) else { return PlainAnswer::Left };
+        let request = meaning.request();
+        let Some(hit) = self.broker.hit(caller, &request, &*self.clock) else {
+            let (parameters, answer) = (Parameters::of(&request), std::mem::take(answer));
+            return PlainAnswer::Later(self.answer_later(memory, caller, parameters, answer));
+        };
+        self.append(heads, self.request_ids.next(), &hit, answer);
+        PlainAnswer::Appended
     }
 
-    /// Returns the answer to a request whose token is not cached.
-    fn answer_miss<'a>(
+    /// Returns the answer to a token request that is no hit. It is appended to `answer`.
+    fn answer_later<'a>(
         &'a self,
         memory: &'a Mutex<Memory>,
         caller: &'a Caller,
-        target: Arc<Target>,
+        parameters: Parameters<'static>,
         mut answer: Vec<u8>,
     ) -> LaterAnswer<'a> {
         Box::pin(async move {
             let request_id = self.request_ids.next();
-            let given = self.broker.token(caller, &target.request(), &*self.clock).await;
-            match given {
-                Ok(given) => {
-                    self.append(&mut memory.lock().heads, request_id, &given, &mut answer);
+            match self.obtain(caller, &parameters.request(), request_id).await {
+                Ok(obtained) => {
+                    self.append(&mut memory.lock().heads, request_id, &obtained, &mut answer);
                     Ok(answer)
                 }
-                Err(error) => {
-                    let error = ImdsError::of_token(error, caller, request_id, self.clock.now());
-                    Err(Box::new(self.finished(Err(error), request_id)))
-                }
+                Err(error) => Err(Box::new(self.finished(Err(error), request_id))),
             }
         })
     }

@@ -21,6 +21,7 @@ use crate::base::http::{
 use crate::service::admin::{OpenError, OpenListener};
 use crate::service::broker::Broker;
 use crate::service::directory::Called;
+use crate::service::faults::{Faults, Faulty};
 use crate::service::imds::Imds;
 use crate::service::world::record::{Change, Record, VirtualMachine};
 
@@ -42,6 +43,8 @@ pub(super) struct Served {
     pub(super) responses: Arc<Responses>,
     /// Readers of the requests.
     pub(super) readers: Readers,
+    /// Faults of all endpoints.
+    pub(super) faults: Arc<Faults>,
 }
 
 /// The listeners of VMs. They stop when this is dropped.
@@ -128,7 +131,8 @@ impl VmListeners {
         let listener = bind(addr, Reach::Local)?;
         let port = listener.local_addr().map_err(failed)?.port();
         open.count += 1;
-        let Served { broker, clock, names, seed, limiter, responses, readers } = &self.served;
+        let Served { broker, clock, names, seed, limiter, responses, readers, faults } =
+            &self.served;
         let imds = Imds::new(
             Arc::clone(broker),
             Arc::clone(clock),
@@ -136,11 +140,11 @@ impl VmListeners {
             seed ^ (open.count << 64),
         );
         let imds = imds.of_vm(Arc::new(called.clone()), Arc::clone(responses));
-        let imds = readers.of(imds);
+        let imds = Faulty::new(readers.of(imds), Arc::clone(faults));
         let (stop, stopped) = watch::channel(false);
         let worker = Worker {
             name: "imds",
-            priority: Priority::Normal,
+            priority: Priority::Prompt,
             transport: Transport::Plain,
             limiter: Arc::clone(limiter),
             stop: stopped,

@@ -26,6 +26,7 @@ use crate::service::directory::tests::{NOW, of};
 use crate::service::token::{
     AssertionForm, CertificateKey, ClientAssertion, PRIVATE_KEY, Verifier, certificate_key,
 };
+use crate::service::world::OwnServices;
 use crate::service::world::file;
 use crate::service::world::record::{Application, Change, Credential, Record};
 
@@ -115,11 +116,12 @@ impl World {
         let directory = Arc::new(of(records, Seconds(0)));
         let clock = Arc::new(ManualClock::new(NOW));
         let managed = Arc::new(Issuer::new(directory.ring(), Seconds(86_400)));
+        let names = ["sts.localhost", "127.0.0.1", "::1", "*.vault.localhost"];
+        let names: Vec<String> = names.map(str::to_owned).into();
+        let services = vec![(8_180, ARM), (443, VAULT)];
+        directory.serve(OwnServices { names: names.clone(), services });
         let options = StsOptions {
-            names: ["sts.localhost", "127.0.0.1", "::1", "*.vault.localhost"]
-                .map(str::to_owned)
-                .into(),
-            services: vec![(8_180, ARM), (443, VAULT)],
+            names,
             base_url: "http://127.0.0.1:1".to_owned(),
             application_token_lifetime: Seconds(3_600),
             max_assertion_lifetime,

@@ -86,6 +86,7 @@ struct VmEntry {
     subscription: Spanned<String>,
     resource_group: Spanned<String>,
     address: Option<Spanned<String>>,
+    throttle: Option<Spanned<String>>,
     system_assigned: Option<Spanned<toml::Value>>,
     #[serde(default)]
     user_assigned: Vec<Spanned<String>>,
@@ -230,6 +231,7 @@ impl Reader<'_> {
             return;
         };
         let address = entry.address.as_ref().and_then(|text| self.parsed(text));
+        let throttle = entry.throttle.as_ref().and_then(|text| self.parsed(text));
         let system_assigned =
             entry.system_assigned.as_ref().and_then(|own| self.system_assigned(&id, own));
         if entry.system_assigned.is_some() {
@@ -238,7 +240,7 @@ impl Reader<'_> {
         let user_assigned =
             entry.user_assigned.iter().filter_map(|name| self.user_assigned_named(name)).collect();
         let identities = VmIdentities { system_assigned, user_assigned };
-        let added = self.builder.vm(tenant, id, address, identities);
+        let added = self.builder.vm(tenant, id, address, throttle, identities);
         self.keep(&span, added);
     }
 

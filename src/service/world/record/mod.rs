@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::address::Address;
 use super::federation::FederatedCredential;
 use super::roles::{Grant, Scope};
+use super::throttle::Throttle;
 use crate::base::clock::UnixSeconds;
 use crate::base::ids::{
     ArmId, ClientId, PrincipalId, RoleAssignmentId, RoleDefinitionId, SubscriptionId, TenantId,
@@ -21,7 +22,7 @@ use crate::base::ids::{
 };
 use crate::base::synthetic::IdentityIds;
 
-pub use fields::{StoredSecret, Tags};
+pub use fields::{Location, StoredSecret, Tags};
 pub use vaults::{
     Curve, DeletedObject, DeletedVault, KeyContent, KeyOperation, KeyVersion, ObjectVersion,
     PublicKey, RotationPolicy, SecretContent, SecretVersion, Trigger, Vault,
@@ -130,7 +131,7 @@ pub struct VirtualMachine {
     /// The id that it keeps for its whole life.
     pub vm_id: VmId,
     /// The region that it was created in.
-    pub location: String,
+    pub location: Location,
     /// Its tags.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
@@ -140,6 +141,9 @@ pub struct VirtualMachine {
     /// Port of its own listener on 127.0.0.1, if it has one. Callers there are this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<u16>,
+    /// Limits of its requests, in place of those of the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttle: Option<Throttle>,
     /// Its system-assigned identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_assigned: Option<IdentityIds>,

@@ -86,6 +86,7 @@ pub(crate) enum Route {
     },
     /// The state of a write, which a client polls.
     Operation {
+        kind: &'static ResourceType,
         subscription: SubscriptionId,
         id: String,
     },
@@ -161,7 +162,7 @@ impl Route {
             Self::SystemAssigned(_) => &version::SYSTEM_ASSIGNED,
             Self::RoleAssignments(_) | Self::RoleAssignment { .. } => &version::ROLE_ASSIGNMENTS,
             Self::RoleDefinitions(_) | Self::RoleDefinition { .. } => &version::ROLE_DEFINITIONS,
-            Self::Operation { .. } => &version::OPERATIONS,
+            Self::Operation { kind, .. } => kind,
         };
         resource_type.require(version, None)
     }
@@ -325,10 +326,12 @@ fn below_provider(
             "microsoft.managedidentity",
             ["userassignedidentities", _, "federatedidentitycredentials", name @ ..],
         ) => federated(in_type(scope, &version::USER_ASSIGNED, rest)?, name, rest),
-        ("microsoft.compute", ["locations", _, "operations", id]) => Ok(Route::Operation {
-            subscription: optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?,
-            id: (*id).to_owned(),
-        }),
+        ("microsoft.compute", ["locations", _, "operations", id]) => {
+            operation(&version::OPERATIONS, scope, id)
+        }
+        ("microsoft.keyvault", ["locations", _, "operations", id]) => {
+            operation(&version::VAULT_OPERATIONS, scope, id)
+        }
         ("microsoft.keyvault", ["deletedvaults"]) => {
             let subscription = optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?;
             Ok(Route::DeletedVaults(subscription))
@@ -357,6 +360,11 @@ fn below_provider(
             None => resource(scope, namespace, rest, version),
         },
     }
+}
+
+fn operation(kind: &'static ResourceType, scope: &[&str], id: &str) -> Result<Route, ArmError> {
+    let subscription = optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?;
+    Ok(Route::Operation { kind, subscription, id: id.to_owned() })
 }
 
 /// Returns the id of a resource in a resource group, with its type in the usual spelling. Segments after its

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::service::directory::tests::change;
-use crate::service::world::record::{Change, Key};
+use crate::service::world::record::{Change, Key, Record, VirtualMachine};
 
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -395,4 +395,38 @@ fn requests_that_bypass_the_cache_are_answered_without_hyper() {
             assert_eq!(paths(&[client.ask(target).await]), [expected], "{target}");
         }
     });
+}
+
+#[test]
+fn the_limits_of_a_vm_count_on_both_paths() {
+    for path in [Path::Direct, Path::Hyper] {
+        let world = World::warm();
+        // The tokens of the targets are in the cache.
+        limit_first_vm(&world, "identity=3/s");
+        world.runtime.block_on(async {
+            let mut client = world.open(path, PIPE_BYTES);
+            let target = &targets()[0];
+            let hit = (path, 200, "hit");
+            for _ in 0..3 {
+                assert_eq!(paths(&[client.ask(target).await]), [hit]);
+            }
+            for _ in 0..3 {
+                assert_eq!(paths(&[client.ask(target).await]), [(Path::Hyper, 429, "")]);
+            }
+            world.clock.advance(Seconds(1));
+            for status in [200, 200, 200, 429] {
+                assert_eq!(client.ask(target).await.status, status);
+            }
+            let counts: Vec<(u16, u64)> = client.responses.counts().collect();
+            assert!(counts.contains(&(200, 6)) && counts.contains(&(429, 4)), "{counts:?}");
+        });
+    }
+}
+
+fn limit_first_vm(world: &World, limits: &str) {
+    let id = WORLD.vm_id(0).unwrap();
+    let record = VirtualMachine::clone(&world.directory.read().vm(&id).unwrap().vm.record);
+    let throttle = Some(limits.parse().unwrap());
+    let record = Record::VirtualMachine(VirtualMachine { throttle, ..record });
+    change(&world.directory, Change::Put(record));
 }
