@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use parking_lot::Mutex;
+use crate::base::sync::Mutex;
 
 thread_local! {
     static OWN: RefCell<Option<Arc<Wakes>>> = const { RefCell::new(None) };
@@ -160,6 +160,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nothing_is_left_of_tasks_that_still_wait_when_their_runtime_ends() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let (to, got) = oneshot::channel::<()>();
+        let (woken, gone) = oneshot::channel();
+        let wakes = runtime.block_on(async {
+            tokio::spawn(deliver());
+            tokio::spawn(gather(got));
+            tokio::spawn(gather(gone));
+            tokio::task::yield_now().await;
+            // Not delivered before the end.
+            woken.send(()).unwrap();
+            OWN.with_borrow(|own| Arc::downgrade(own.as_ref().unwrap()))
+        });
+        drop(runtime);
+        assert!(to.send(()).is_err());
+        assert!(wakes.upgrade().is_none());
+        assert!(OWN.with_borrow(Option::is_none));
+    }
+
     #[derive(Default)]
     struct Counter(AtomicUsize);
 
@@ -183,5 +203,37 @@ mod tests {
             assert_eq!(woken.drain(..).count(), 5);
         }
         assert_eq!(deliverer.0.load(Ordering::Relaxed), 3);
+    }
+}
+
+/// Model checking of thread interleavings: `MINTBENCH_SHUTTLE=1 cargo test --lib shuttle`.
+#[cfg(all(test, mintbench_shuttle))]
+mod shuttle_schedules {
+    use shuttle::{future, thread};
+
+    use super::*;
+
+    const THREADS: usize = 3;
+    const SCHEDULES: usize = 2000;
+
+    #[test]
+    fn shuttle_every_wake_is_delivered() {
+        let schedule = || {
+            let wakes = Arc::<Wakes>::default();
+            let threads = [(); THREADS].map(|()| {
+                let wakes = Arc::clone(&wakes);
+                thread::spawn(move || wakes.add(Waker::noop().clone()))
+            });
+            future::block_on(async {
+                let (mut count, mut woken) = (0, Vec::new());
+                while count < THREADS {
+                    poll_fn(|context| wakes.poll_take(&mut woken, context)).await;
+                    count += woken.drain(..).count();
+                }
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+        };
+        shuttle::check_random(schedule, SCHEDULES);
+        shuttle::check_pct(schedule, SCHEDULES, 3);
     }
 }

@@ -2,16 +2,8 @@
 
 use super::*;
 use crate::service::directory::tests::change;
-use crate::service::world::record::{Change, Key, Record, VirtualMachine};
+use crate::service::world::record::{Change, Key};
 
-const PIPE_BYTES: usize = 64 * 1024;
-
-fn paths(answers: &[Answer]) -> Vec<(Path, u16, &str)> {
-    answers.iter().map(|answer| (answer.path, answer.status, answer.cache.as_str())).collect()
-}
-
-const HIT: (Path, u16, &str) = (Path::Direct, 200, "hit");
-const MISS: (Path, u16, &str) = (Path::Direct, 200, "miss");
 const BY_HYPER: (Path, u16, &str) = (Path::Hyper, 200, "hit");
 
 #[test]
@@ -56,106 +48,6 @@ fn a_hundred_requests_at_once_are_answered_in_order_through_a_narrow_pipe() {
     for (target, resource) in asked.iter().zip(&seen[0]) {
         assert!(target.replace("%3A", ":").replace("%2F", "/").contains(resource.as_str()));
     }
-}
-
-#[test]
-fn misses_are_answered_without_hyper() {
-    let world = World::new();
-    let targets = targets();
-    let [first, second] = [&targets[0], &targets[7]].map(|target| get(target));
-    world.runtime.block_on(async {
-        let mut client = world.open(Path::Direct, PIPE_BYTES);
-        client.send(&[first.as_str(), &first, &second, &second, &first].concat()).await;
-        assert_eq!(paths(&client.read(5).await), [MISS, HIT, MISS, HIT, HIT]);
-        assert_eq!(paths(&[client.ask(&targets[0]).await]), [HIT]);
-        let stats = world.broker.stats();
-        assert_eq!((stats.misses, stats.coalesced, stats.cache.hits), (2, 0, 4));
-    });
-}
-
-#[test]
-fn requests_that_arrive_during_a_miss_are_answered_after_it() {
-    let world = World::warm();
-    let targets = targets();
-    let cold = targets[0].replace("management.azure.com", "management.core.windows.net");
-    world.runtime.block_on(async {
-        let go = world.hold_mints();
-        let mut client = world.open(Path::Direct, PIPE_BYTES);
-        let misses = world.broker.stats().misses;
-        client.send(&get(&cold)).await;
-        until(|| world.broker.stats().misses > misses).await;
-        let hit = get(&targets[1]);
-        let (start, end) = hit.split_at(20);
-        client.send(&(hit.clone() + start)).await;
-        settle().await;
-        drop(go);
-        assert_eq!(paths(&client.read(2).await), [MISS, HIT]);
-        client.send(end).await;
-        assert_eq!(paths(&client.read(1).await), [HIT]);
-    });
-}
-
-#[test]
-fn a_caller_that_goes_away_during_a_miss_ends_its_connection() {
-    for path in [Path::Direct, Path::Hyper] {
-        let world = World::new();
-        world.runtime.block_on(async {
-            let go = world.hold_mints();
-            let mut client = world.open(path, PIPE_BYTES);
-            client.send(&get(&targets()[0])).await;
-            until(|| world.broker.stats().misses == 1).await;
-            let Client { stream, server, stop: _stop, responses } = client;
-            drop(stream);
-            timeout(DEADLINE, server).await.unwrap().unwrap();
-            drop(go);
-            assert!(responses.counts().all(|(_, count)| count == 0), "{path:?}");
-        });
-    }
-}
-
-#[test]
-fn a_miss_is_answered_while_the_process_stops_and_then_the_connection_ends() {
-    for (path, miss) in [(Path::Direct, MISS), (Path::Hyper, (Path::Hyper, 200, "miss"))] {
-        let world = World::new();
-        world.runtime.block_on(async {
-            let go = world.hold_mints();
-            let mut client = world.open(path, PIPE_BYTES);
-            client.send(&get(&targets()[0])).await;
-            until(|| world.broker.stats().misses == 1).await;
-            client.stop.send_replace(true);
-            settle().await;
-            assert!(!client.server.is_finished());
-            drop(go);
-            assert_eq!(paths(&client.read(1).await), [miss]);
-            client.closed().await;
-        });
-    }
-}
-
-#[test]
-fn a_mint_that_fails_is_tried_once_and_its_refusal_is_that_of_hyper() {
-    let request = get(&targets()[0]);
-    let mut seen = Vec::new();
-    for path in [Path::Direct, Path::Hyper] {
-        let world = World::new();
-        world.source.fails.store(true, Ordering::Relaxed);
-        world.runtime.block_on(async {
-            let mut client = world.open(path, PIPE_BYTES);
-            client.send(&request.repeat(3)).await;
-            let refused = client.read(3).await;
-            world.source.fails.store(false, Ordering::Relaxed);
-            let given = [client.ask(&targets()[0]).await, client.ask(&targets()[0]).await];
-            assert_eq!(paths(&refused), [(Path::Hyper, 500, ""); 3]);
-            assert_eq!(paths(&given)[0], (Path::Hyper, 200, "miss"));
-            assert_eq!(paths(&given)[1], (path, 200, "hit"));
-            let stats = world.broker.stats();
-            let heads: Vec<String> = refused.into_iter().map(|answer| answer.head).collect();
-            let counts: Vec<_> = client.responses.counts().collect();
-            seen.push((heads, counts, stats.misses, stats.lanes.failures, stats.cache.hits));
-        });
-    }
-    assert_eq!(seen[0], seen[1]);
-    assert_eq!((seen[0].2, seen[0].3), (4, 3));
 }
 
 #[test]
@@ -348,11 +240,17 @@ async fn pipelined_until_closed(mut client: Client, request: String) -> usize {
 #[test]
 fn a_client_that_sends_without_pause_does_not_delay_the_end_of_the_process() {
     let world = World::warm();
-    let hit = get(&targets()[0]);
+    let (hit, miss) = (get(&targets()[0]), get(&fresh(&targets()[0])));
     for path in [Path::Direct, Path::Hyper] {
         // One request fills the buffer of the reader, or several do.
-        for (request, pipe_bytes) in [(&hit, hit.len()), (&hit, PIPE_BYTES), (&hit.repeat(15), 700)]
-        {
+        for (request, pipe_bytes) in [
+            (&hit, hit.len()),
+            (&hit, PIPE_BYTES),
+            (&hit.repeat(15), 700),
+            (&miss, miss.len()),
+            (&miss, PIPE_BYTES),
+            (&miss.repeat(15), 700),
+        ] {
             let answered = world.runtime.block_on(async {
                 pipelined_until_closed(world.open(path, pipe_bytes), request.clone()).await
             });
@@ -384,20 +282,6 @@ fn what_has_begun_after_an_answer_does_not_delay_the_end_of_the_process() {
 }
 
 #[test]
-fn requests_that_bypass_the_cache_are_answered_without_hyper() {
-    let world = World::warm();
-    let fresh = targets()[0].replace("2018-02-01", "2023-07-01") + "&bypass_cache=true";
-    world.runtime.block_on(async {
-        let mut client = world.open(Path::Direct, PIPE_BYTES);
-        for (target, expected) in
-            [(&targets()[0], HIT), (&fresh, MISS), (&fresh, MISS), (&targets()[0], HIT)]
-        {
-            assert_eq!(paths(&[client.ask(target).await]), [expected], "{target}");
-        }
-    });
-}
-
-#[test]
 fn the_limits_of_a_vm_count_on_both_paths() {
     for path in [Path::Direct, Path::Hyper] {
         let world = World::warm();
@@ -421,12 +305,4 @@ fn the_limits_of_a_vm_count_on_both_paths() {
             assert!(counts.contains(&(200, 6)) && counts.contains(&(429, 4)), "{counts:?}");
         });
     }
-}
-
-fn limit_first_vm(world: &World, limits: &str) {
-    let id = WORLD.vm_id(0).unwrap();
-    let record = VirtualMachine::clone(&world.directory.read().vm(&id).unwrap().vm.record);
-    let throttle = Some(limits.parse().unwrap());
-    let record = Record::VirtualMachine(VirtualMachine { throttle, ..record });
-    change(&world.directory, Change::Put(record));
 }

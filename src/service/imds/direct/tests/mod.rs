@@ -5,6 +5,7 @@
 
 mod cases;
 mod differential;
+mod misses;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -27,8 +28,10 @@ use crate::base::synthetic::Synthetic;
 use crate::service::broker::{Broker, BrokerOptions};
 use crate::service::directory;
 use crate::service::directory::Directory;
+use crate::service::directory::tests::change;
 use crate::service::imds::Imds;
 use crate::service::token::{Entropy, Issuer, MintError, Subject, Token, TokenSource};
+use crate::service::world::record::{Change, Record, VirtualMachine};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -41,6 +44,11 @@ const WORLD: Synthetic = Synthetic { vms: 2, user_assigned: 1, seed: 1 };
 
 /// The deadline of every wait.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// A hit that is answered without hyper.
+const HIT: (Path, u16, &str) = (Path::Direct, 200, "hit");
 
 const RESOURCES: [&str; 4] = [
     "https://management.azure.com/",
@@ -122,6 +130,11 @@ fn targets() -> Vec<String> {
     all.collect()
 }
 
+/// Returns the target of the same token, minted anew.
+fn fresh(target: &str) -> String {
+    target.replace("2018-02-01", "2023-07-01") + "&bypass_cache=true"
+}
+
 fn get(target: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n")
 }
@@ -187,6 +200,14 @@ impl World {
     }
 }
 
+fn limit_first_vm(world: &World, limits: &str) {
+    let id = WORLD.vm_id(0).unwrap();
+    let record = VirtualMachine::clone(&world.directory.read().vm(&id).unwrap().vm.record);
+    let throttle = Some(limits.parse().unwrap());
+    let record = Record::VirtualMachine(VirtualMachine { throttle, ..record });
+    change(&world.directory, Change::Put(record));
+}
+
 impl Client {
     async fn ask(&mut self, target: &str) -> Answer {
         self.send(&get(target)).await;
@@ -220,6 +241,10 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<Answer
         let more = timeout(DEADLINE, stream.read_buf(&mut bytes)).await.unwrap().unwrap();
         assert!(more > 0, "closed after {} answers", read.len());
     }
+}
+
+fn paths(answers: &[Answer]) -> Vec<(Path, u16, &str)> {
+    answers.iter().map(|answer| (answer.path, answer.status, answer.cache.as_str())).collect()
 }
 
 /// Returns the answers that are complete.
