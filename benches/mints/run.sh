@@ -4,7 +4,7 @@
 #   benches/mints/run.sh mints > results/reference/mints.md    # about 4 minutes
 #   benches/mints/run.sh herd > results/reference/herd.md      # about 6 minutes
 #
-# mints: wrk asks for new tokens of 500 identities over 16 connections. Mints are divided by the processor time of the signing
+# mints: wrk asks for new tokens of 200 identities over 16 connections. Mints are divided by the processor time of the signing
 # thread, and by that of the whole process.
 #
 #   --rounds N    [10]

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::error::{TokenCache, TokenError};
 use super::token_index::{Resource, TokenIndex};
 use crate::base::clock::{Clock, Monotonic, Seconds, UnixSeconds};
-use crate::service::cache::{Key, Lead, NewValue, Refresh, Waiting};
+use crate::service::cache::{Key, Lead, NewValue, Refresh};
 use crate::service::directory::{Directory, Ended};
 use crate::service::token::{ClientProof, Entropy, Issuer, MintError, Subject, Token, TokenSource};
 use crate::service::world::{Held, IdentityKind, Vm};
@@ -163,7 +163,7 @@ impl Lanes {
         if let Err(job) = self.enqueue(job, |queues| &mut queues.mints)
             && let Purpose::Request(lead) = job.purpose
         {
-            drop(lead.complete(Err(TokenError::Busy), self.shared.clock.now()));
+            lead.complete(Err(TokenError::Busy), self.shared.clock.now());
         }
     }
 
@@ -217,60 +217,24 @@ impl Drop for Lanes {
     }
 }
 
-/// Callers whose mints have landed. They are woken together, because each wake may take the core from the lane.
-#[derive(Default)]
-struct Ready {
-    waiting: Vec<Waiting>,
-    /// Time for which the first of them would wait if one more mint came before the wake, in nanoseconds.
-    delay_ns: u64,
-}
-
-/// Longest delay of a wake. Nearly all mints with RS256 take longer, so that their callers are woken at once.
-const DELAY_MAX_NS: u64 = 100_000;
-
-impl Ready {
-    const fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
-    /// Adds the callers of a mint that took this time. The next one probably takes as long.
-    fn add(&mut self, waiting: Waiting, spent_ns: u64) {
-        self.waiting.push(waiting);
-        self.delay_ns += spent_ns;
-        if self.delay_ns > DELAY_MAX_NS {
-            self.wake();
-        }
-    }
-
-    fn wake(&mut self) {
-        self.delay_ns = 0;
-        self.waiting.clear();
-    }
-}
-
 impl Shared {
     fn run(&self, mut rng: StdRng) {
         let stopwatch = Monotonic::start();
-        let mut ready = Ready::default();
-        while let Some(job) = self.next(&mut ready) {
+        while let Some(job) = self.next() {
             let started_ns = stopwatch.now_ns();
             // If a lane died, its callers would wait for ever. Unwinding drops the job, which lands its
             // flight, and the lane goes on.
             let result = std::panic::catch_unwind(AssertUnwindSafe(|| self.perform(job, &mut rng)));
+            if result.is_err() {
+                self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                tracing::error!("a mint panicked; its callers were told, the lane goes on");
+            }
             let spent_ns = stopwatch.now_ns() - started_ns;
             self.counters.mint_ns.fetch_add(spent_ns, Ordering::Relaxed);
-            match result {
-                Ok(waiting) => ready.add(waiting, spent_ns),
-                Err(_) => {
-                    self.counters.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!("a mint panicked; its callers were told, the lane goes on");
-                }
-            }
         }
     }
 
-    /// Waits for a job, if there is none. Until then callers may wait for their wake, but not while the lane waits.
-    fn next(&self, ready: &mut Ready) -> Option<Job> {
+    fn next(&self) -> Option<Job> {
         let mut queues = self.queues.lock();
         loop {
             if queues.closed {
@@ -280,34 +244,27 @@ impl Shared {
             if job.is_some() {
                 return job;
             }
-            if ready.is_empty() {
-                self.work.wait(&mut queues);
-            } else {
-                MutexGuard::unlocked(&mut queues, || ready.wake());
-            }
+            self.work.wait(&mut queues);
         }
     }
 
-    fn perform(&self, job: Job, rng: &mut StdRng) -> Waiting {
+    fn perform(&self, job: Job, rng: &mut StdRng) {
         let Job { wanted, purpose } = job;
         match purpose {
             Purpose::Request(lead) => {
                 let now = self.clock.now();
                 let (minted, revocations) = self.mint_unrevoked(&wanted, now, rng);
                 self.token_index.note(&wanted.held, &wanted.resource);
-                let waiting = lead.complete(minted.map_err(TokenError::Mint), now);
+                lead.complete(minted.map_err(TokenError::Mint), now);
                 self.forget_if_ended(&wanted, revocations);
-                waiting
             }
             // While the renewal waited behind mints, its token may have expired and been minted anew.
             Purpose::Renewal(refresh) if !self.cache.is_current(wanted.key(), &refresh) => {
                 refresh.done();
-                Waiting::default()
             }
             Purpose::Renewal(refresh) => {
                 let revocations = self.renew(&wanted, refresh, rng);
                 self.forget_if_ended(&wanted, revocations);
-                Waiting::default()
             }
         }
     }

@@ -55,22 +55,12 @@ impl<T: Clone> Flight<T> {
         Self(Mutex::new(State::Pending(WaiterSlots::default())))
     }
 
-    /// Publishes the outcome. Returns the waiters, to be woken outside of locks.
-    pub(super) fn complete(&self, outcome: T) -> Waiting {
-        match std::mem::replace(&mut *self.0.lock(), State::Complete(outcome)) {
-            State::Pending(slots) => Waiting(slots.wakers),
-            State::Complete(_) => Waiting::default(),
+    /// Publishes the outcome, then wakes all waiters outside of the lock.
+    pub(super) fn complete(&self, outcome: T) {
+        let before = std::mem::replace(&mut *self.0.lock(), State::Complete(outcome));
+        if let State::Pending(slots) = before {
+            slots.wakers.into_iter().flatten().for_each(Waker::wake);
         }
-    }
-}
-
-/// Tasks that wait for a flight that has landed. Dropping it wakes them.
-#[derive(Debug, Default)]
-pub struct Waiting(Vec<Option<Waker>>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.drain(..).flatten().for_each(Waker::wake);
     }
 }
 
@@ -176,7 +166,7 @@ mod tests {
         let mut waiter = waiting(&flight, &first);
         assert!(Pin::new(&mut waiter).poll(&mut Context::from_waker(&second)).is_pending());
         assert_eq!(tasks.each_ref().map(Arc::strong_count), [2, 3]);
-        drop(flight.complete(7));
+        flight.complete(7);
         assert_eq!(tasks.each_ref().map(Arc::strong_count), [2, 2]);
         assert_eq!(Pin::new(&mut waiter).poll(&mut Context::from_waker(&second)), Poll::Ready(7));
     }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 pub use entry::{Entry, NewValue, Refresh};
-pub use flight::{Abandoned, Waiter, Waiting};
+pub use flight::{Abandoned, Waiter};
 
 use crate::base::clock::UnixSeconds;
 use flight::Flight;
@@ -176,23 +176,23 @@ pub struct Lead<V, E: Clone + From<Abandoned>> {
 }
 
 impl<V, E: Clone + From<Abandoned>> Lead<V, E> {
-    /// Ends the flight: all its waiters get the value or the error. Dropping the result wakes them.
-    pub fn complete(mut self, outcome: Result<NewValue<V>, E>, now: UnixSeconds) -> Waiting {
+    /// Ends the flight: all its waiters get the value or the error.
+    pub fn complete(mut self, outcome: Result<NewValue<V>, E>, now: UnixSeconds) {
         let result = outcome.map(|fresh| self.cache.insert(self.key, fresh, now));
-        self.finish(result)
+        self.finish(result);
     }
 
-    fn finish(&mut self, result: FlightResult<V, E>) -> Waiting {
+    fn finish(&mut self, result: FlightResult<V, E>) {
         self.is_complete = true;
         self.cache.shard(self.key).flights.lock().remove(&self.key);
-        self.flight.complete(result)
+        self.flight.complete(result);
     }
 }
 
 impl<V, E: Clone + From<Abandoned>> Drop for Lead<V, E> {
     fn drop(&mut self) {
         if !self.is_complete {
-            drop(self.finish(Err(E::from(Abandoned))));
+            self.finish(Err(E::from(Abandoned)));
         }
     }
 }
