@@ -135,7 +135,7 @@ mod tests {
                     tokio::spawn(deliver());
                 }
                 let (give, given) = channel::<oneshot::Sender<usize>>();
-                let giver = std::thread::spawn(move || {
+                let other = std::thread::spawn(move || {
                     for (number, to) in given.iter().enumerate() {
                         to.send(number).unwrap();
                     }
@@ -155,7 +155,7 @@ mod tests {
                     sum += task.await.unwrap();
                 }
                 assert_eq!(sum, 999 * 1000 / 2);
-                giver.join().unwrap();
+                other.join().unwrap();
             });
         }
     }
@@ -191,9 +191,9 @@ mod tests {
 
     #[test]
     fn tasks_that_are_woken_before_their_thread_runs_share_one_wake_of_it() {
-        let (wakes, deliverer) = (Wakes::default(), Arc::new(Counter::default()));
-        let waker = Waker::from(Arc::clone(&deliverer));
-        let (context, mut woken) = (Context::from_waker(&waker), Vec::new());
+        let (wakes, counter) = (Wakes::default(), Arc::new(Counter::default()));
+        let deliverer = Waker::from(Arc::clone(&counter));
+        let (context, mut woken) = (Context::from_waker(&deliverer), Vec::new());
         for _ in 0..3 {
             assert!(wakes.poll_take(&mut woken, &context).is_pending());
             for _ in 0..5 {
@@ -202,7 +202,7 @@ mod tests {
             assert!(wakes.poll_take(&mut woken, &context).is_ready());
             assert_eq!(woken.drain(..).count(), 5);
         }
-        assert_eq!(deliverer.0.load(Ordering::Relaxed), 3);
+        assert_eq!(counter.0.load(Ordering::Relaxed), 3);
     }
 }
 
