@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 from client import Herd
 from medians import told
@@ -54,12 +53,6 @@ def broker(algorithm):
     return Program("mintbench", command).read_address("imds")
 
 
-def metric(server, name):
-    with urllib.request.urlopen(server.metrics) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.split()[1]) for line in lines if line.startswith(name + " "))
-
-
 class Warm:
     """The load on warm keys, as a context: first alone, then during the herd."""
 
@@ -74,7 +67,7 @@ class Warm:
 
     def begins(self):
         """The moment at which the part with the herd begins."""
-        while metric(self.server, "mintbench_cache_misses_total") == 0:
+        while self.server.count("cache_misses") == 0:
             if self.process.poll() is not None:
                 fail(f"the load on warm keys ended: {self.process.stderr.read()}")
             time.sleep(0.002)
@@ -99,7 +92,7 @@ def measure(algorithm, callers):
         begin = warm.begins()
         answers = herd.ask(begin)
         figures = warm.ended()
-        refused = metric(server, "mintbench_refused_total")
+        refused = server.count("refused")
     rate = statistics.mean([before, signatures(algorithm, cpu)])
     first = min(answer.sent for answer in answers)
     given = [answer for answer in answers if answer.status == 200]
