@@ -4,13 +4,14 @@
     benches/both_paths.py target/release/mintbench > results/reference/both-paths.md    # about 9 minutes
 
 `isolation` asks for a token of each of 3,000 identities again and again, a million times in all, and checks every answer: its signature, its
-identity, its audience and its times. Counters that the schedule alone decides have to be equal. Those that also depend on the moment of a change
+identity, its audience and its times. A run checks 50,000 answers at most, so these are twenty runs, whose counters are added. Counters that the schedule alone decides have to be equal. Those that also depend on the moment of a change
 are printed. Exit code 0 if no run failed and all of the former are equal.
 
 --scenarios NAMES, --seed N, and --answers N of `isolation` change what runs.
 """
 
 import argparse
+import collections
 import json
 import pathlib
 import subprocess
@@ -20,6 +21,8 @@ import tempfile
 HYPER_ONLY = ["--hyper-only"]
 PATHS = {"reader": [], "hyper": HYPER_ONLY}
 RATE = 20_000
+# Of one run: the limit of --samples.
+CHECKED_MAX = 50_000
 # Of boot-storm each key is minted once, whoever asks first. The rest are hits or wait for another's mint.
 SCHEDULED = ("requests", "failed requests", "wrong answers", "failed checks", "hits and coalesced", "misses", "mints")
 # When a change happens beside a request is chance, and with it who is refused and what is minted.
@@ -28,8 +31,12 @@ BY_CHANCE = {"churn": ("hits and coalesced", "misses", "mints"), "rotate": ("min
 NEVER = ("tokens after a removal", "refused wrongly", "unpublished", "withdrawn")
 
 
-def isolation(answers):
-    return ["steady", "--rate", str(RATE), "--requests", str(answers), "--samples", str(answers)]
+def runs(scenario, answers):
+    """The scenario of each run, and its flags."""
+    if scenario != "isolation":
+        return [[scenario]]
+    counts = [min(CHECKED_MAX, answers - begun) for begun in range(0, answers, CHECKED_MAX)]
+    return [["steady", "--rate", str(RATE), "--requests", str(count), "--samples", str(count)] for count in counts]
 
 
 def run(mintbench, name, flags, arguments, folder):
@@ -82,12 +89,15 @@ def main():
     print(f"`benches/both_paths.py`, {subprocess.check_output([mintbench, '--version'], text=True).strip()}, seed {given.seed}.\n")
     print("| scenario | counter | " + " | ".join(PATHS) + " | |\n|---|---|---:|---:|---|")
     for scenario in given.scenarios.split(","):
-        name, *flags = isolation(given.answers) if scenario == "isolation" else [scenario]
         seen = []
         for path, arguments in PATHS.items():
-            print(f"{scenario}: {path}", file=sys.stderr)
-            with tempfile.TemporaryDirectory() as folder:
-                seen.append(counters(run(mintbench, name, [*flags, "--seed", str(given.seed)], arguments, pathlib.Path(folder))))
+            total = collections.Counter()
+            for number, (name, *flags) in enumerate(runs(scenario, given.answers)):
+                print(f"{scenario} {number + 1}: {path}", file=sys.stderr)
+                with tempfile.TemporaryDirectory() as folder:
+                    seed = str(given.seed + number)
+                    total.update(counters(run(mintbench, name, [*flags, "--seed", seed], arguments, pathlib.Path(folder))))
+            seen.append(total)
         for counter, figure in seen[0].items():
             other = seen[1][counter]
             is_never = counter in NEVER or counter in ("failed requests", "wrong answers", "failed checks")
