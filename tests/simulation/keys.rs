@@ -27,7 +27,8 @@ pub(crate) struct Published {
     revoked: HashSet<String>,
     /// Latest expiry of the tokens that callers have of each key.
     expiries: HashMap<String, u64>,
-    wall_max: u64,
+    /// First step of the write that is on its way. A key that it ends counts as published until it is acknowledged.
+    write: Option<StepNumber>,
 }
 
 impl Published {
@@ -38,7 +39,6 @@ impl Published {
         clock: &VirtualClock,
         step: StepNumber,
     ) -> Option<String> {
-        self.wall_max = self.wall_max.max(clock.wall());
         let keys = ring.keys();
         if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &keys)) {
             return None;
@@ -56,7 +56,7 @@ impl Published {
         for (name, key) in &mut self.keys {
             if key.until.is_none() && !names.contains(name.as_str()) {
                 key.until = Some(step);
-                let lives = self.expiries.get(name).is_some_and(|expiry| *expiry > self.wall_max);
+                let lives = self.expiries.get(name).is_some_and(|expiry| *expiry > wall);
                 if lives && !self.revoked.contains(name) {
                     early = Some(name.clone());
                 }
@@ -84,7 +84,24 @@ impl Published {
 
     /// Returns true if the key was published in this step or later.
     pub(crate) fn was_published_since(&self, kid: &str, step: StepNumber) -> bool {
-        self.keys.get(kid).is_some_and(|key| key.until.is_none_or(|until| until >= step))
+        let write = self.write.unwrap_or(StepNumber::MAX);
+        let is_late = |until: StepNumber| until >= step || until >= write;
+        self.keys.get(kid).is_some_and(|key| key.until.is_none_or(is_late))
+    }
+
+    pub(crate) fn begin_write(&mut self, step: StepNumber) {
+        self.write = Some(step);
+    }
+
+    pub(crate) fn end_write(&mut self, step: StepNumber) {
+        let Some(write) = self.write.take() else { return };
+        let ended = self.keys.values_mut().filter_map(|key| key.until.as_mut());
+        ended.filter(|until| **until >= write).for_each(|until| *until = step);
+    }
+
+    /// Forgets the tokens that callers have: the clock was set back, and a directory cannot know of tokens of the future.
+    pub(crate) fn forget_tokens(&mut self) {
+        self.expiries.clear();
     }
 
     /// Notes a token that a caller got.

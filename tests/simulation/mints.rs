@@ -32,9 +32,16 @@ struct Held {
 pub(crate) struct Mints {
     calls: HashMap<u64, Call>,
     held: HashMap<CallKey, Held>,
+    /// Step in which each lane took its job.
+    taken: HashMap<usize, StepNumber>,
 }
 
 impl Mints {
+    /// Notes that a lane takes a job.
+    pub(crate) fn taken(&mut self, lane: usize, step: StepNumber) {
+        self.taken.insert(lane, step);
+    }
+
     /// Notes a call that begins, and returns what is wrong with it.
     pub(crate) fn begin(
         &mut self,
@@ -68,10 +75,17 @@ impl Mints {
     }
 
     /// Notes that a lane has ended its job: what it minted is in the cache.
-    pub(crate) fn landed(&mut self, lane: usize, step: StepNumber, settings: &Settings) {
+    pub(crate) fn landed(
+        &mut self,
+        lane: usize,
+        (step, past): (StepNumber, &Past),
+        settings: &Settings,
+    ) {
+        let taken = self.taken.get(&lane).copied().unwrap_or(step);
+        let is_calm = past.disturbances_since(taken) == 0;
         let ended = self.calls.extract_if(|_, call| call.lane == lane);
         for (_, call) in ended {
-            let Some(expires) = call.expires else { continue };
+            let Some(expires) = call.expires.filter(|_| is_calm) else { continue };
             let life = expires.saturating_sub(call.wall) as f64;
             let calm = (life * (settings.refresh_fraction - 0.05)).max(1.0) as u64;
             let held = Held { step, from: call.wall, until: call.wall + calm };

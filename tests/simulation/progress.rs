@@ -64,6 +64,7 @@ impl Run<'_> {
         };
         self.doubt = None;
         *self.outcome.lock() = None;
+        self.keys.end_write(self.step);
         self.past.resolve(fate.unwrap_or(false), self.step);
         self.past.disturb(self.step);
     }
@@ -74,6 +75,7 @@ impl Run<'_> {
             self.keys.begin_revocation(&node.directory.ring());
             self.past.disturb(self.step);
         }
+        self.keys.begin_write(self.step);
         self.job = Some(job);
         let (directory, clock) = (Arc::clone(&node.directory), Arc::clone(&self.machine.clock));
         let outcome = Arc::clone(&self.outcome);
@@ -83,12 +85,14 @@ impl Run<'_> {
     /// Looks at everything that others can see after a step.
     pub(crate) fn observe(&mut self) -> Result<(), Violation> {
         self.note_offered();
+        if let Some(node) = &self.node {
+            let gone = self.keys.look(&node.directory.ring(), &self.machine.clock, self.step);
+            checks::key_stays_published(gone)?;
+        }
         if self.threads.writer.at == Stop::Idle && self.job.is_some() {
             self.end_write()?;
         }
-        let Some(node) = &self.node else { return Ok(()) };
-        let gone = self.keys.look(&node.directory.ring(), &self.machine.clock, self.step);
-        checks::key_stays_published(gone)
+        Ok(())
     }
 
     /// Takes note of a change that is on its way to the disk. An earlier one is then no longer in doubt.
@@ -108,6 +112,7 @@ impl Run<'_> {
             return Ok(());
         };
         let has_offered = std::mem::take(&mut self.has_offered);
+        self.keys.end_write(self.step);
         self.note(|| format!("{job:?}: {outcome:?}"));
         self.counts.writes += u64::from(has_offered);
         match outcome {
@@ -189,7 +194,7 @@ impl Run<'_> {
         }
         if is_idle {
             self.failing.retain(|(own, _)| *own != lane);
-            self.mints.landed(lane, step, &self.machine.settings);
+            self.mints.landed(lane, (step, &self.past), &self.machine.settings);
         }
         Ok(())
     }

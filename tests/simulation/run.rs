@@ -37,6 +37,9 @@ impl Threads {
     }
 }
 
+/// Seconds by which a clock may be set back without harm to anything.
+const LEEWAY: i64 = 300;
+
 /// What can go on.
 #[derive(Clone, Copy, Debug)]
 enum Move {
@@ -228,6 +231,7 @@ impl<'a> Run<'a> {
                 self.after_lane(number)?;
             }
             Move::BeginLane(number) => {
+                self.mints.taken(number, self.step);
                 let node = self.node.as_ref().unwrap();
                 let lane = Arc::clone(&node.lanes[number]);
                 self.threads.lanes[number].begin(move || {
@@ -273,6 +277,9 @@ impl<'a> Run<'a> {
             Op::Step(by) => {
                 self.counts.clock_steps += 1;
                 self.machine.clock.step(by);
+                if by < -LEEWAY {
+                    self.keys.forget_tokens();
+                }
                 self.past.disturb(self.step);
             }
             Op::Write(write) => self.jobs.push_back(Job::Change(write)),

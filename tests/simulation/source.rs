@@ -145,6 +145,7 @@ impl Source {
             SourceMode::Panicking => std::panic::resume_unwind(Box::new("a source that panics")),
             SourceMode::Flapping | SourceMode::Slow(_) | SourceMode::Up => {
                 let early = self.dice.one_in(2).then(mint);
+                // The answer to a slow call may be made at its begin or at its end.
                 if !self.spend(mode) {
                     return Err(unavailable("the process ends"));
                 }
@@ -216,7 +217,7 @@ impl TokenSource for Source {
             number
         };
         let mode = self.mode();
-        if matches!(mode, SourceMode::Hanging) || self.dice.one_in(4) {
+        if !matches!(mode, SourceMode::Slow(_) | SourceMode::Up) {
             self.spend(mode);
         }
         let failed = Guard { source: self, number };

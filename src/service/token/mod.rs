@@ -7,6 +7,7 @@
 mod algorithm;
 mod assertion;
 mod body;
+mod claimed;
 mod claims;
 mod client_key;
 mod flaw;
