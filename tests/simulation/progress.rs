@@ -99,6 +99,10 @@ impl Run<'_> {
     fn note_offered(&mut self) {
         let Some(changes) = self.machine.disk.take_offered() else { return };
         self.has_offered = true;
+        // The doubt that was there before may have had a key of its own, which now takes over.
+        if let (Some(Job::Revoke), Some(node)) = (self.job, &self.node) {
+            self.keys.begin_revocation(&node.directory.ring());
+        }
         if let Some(is_stored) = self.doubt.take() {
             self.past.resolve(is_stored, self.step);
         }
@@ -115,6 +119,9 @@ impl Run<'_> {
         self.keys.end_write(self.step);
         self.note(|| format!("{job:?}: {outcome:?}"));
         self.counts.writes += u64::from(has_offered);
+        if has_offered || self.doubt.is_some() {
+            self.past.disturb(self.step);
+        }
         match outcome {
             Outcome::Done => {
                 if has_offered {
@@ -123,9 +130,6 @@ impl Run<'_> {
                     self.past.resolve(is_stored, self.step);
                 }
                 self.counts.rotations += u64::from(matches!(job, Job::Rotate | Job::Revoke));
-                if !matches!(job, Job::Change(_) | Job::Recover) {
-                    self.past.disturb(self.step);
-                }
                 self.check_kept()
             }
             Outcome::NotStored => {
