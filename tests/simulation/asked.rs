@@ -67,8 +67,9 @@ pub(crate) struct Asked {
     pub(crate) second: u64,
     /// Second in which its caller goes away.
     pub(crate) leaves: Option<u64>,
-    /// Jobs that waited for a lane when it came.
-    pub(crate) queued: u64,
+    /// Jobs that waited for a lane when it came, once it has begun.
+    pub(crate) queued: Option<u64>,
+    broker: Arc<Broker>,
     future: Pin<Box<dyn Future<Output = Answered>>>,
     waker: Waker,
 }
@@ -85,7 +86,7 @@ impl Asked {
         let (waker, own) = (Waker::from(Arc::new(waking)), wish.clone());
         waker.wake_by_ref();
         let second = clock.second();
-        let queued = broker.stats().lanes.queued;
+        let own_broker = Arc::clone(&broker);
         let future = Box::pin(async move {
             let request = TokenRequest {
                 selector: own.selector.as_ref(),
@@ -98,11 +99,14 @@ impl Asked {
             }
             broker.token(&caller, &request, &*clock).await
         });
-        Self { wish, step: 0, second, leaves: None, queued, future, waker }
+        let broker = own_broker;
+        Self { wish, step: 0, second, leaves: None, queued: None, broker, future, waker }
     }
 
     /// Lets the request go on until it is answered or waits.
     pub(crate) fn poll(&mut self) -> Option<Answered> {
+        let broker = &self.broker;
+        self.queued.get_or_insert_with(|| broker.stats().lanes.queued);
         match self.future.as_mut().poll(&mut Context::from_waker(&self.waker)) {
             Poll::Ready(answered) => Some(answered),
             Poll::Pending => None,

@@ -16,19 +16,29 @@ struct Publication {
     until: Option<StepNumber>,
 }
 
+/// Begin of a write.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    step: StepNumber,
+    second: u64,
+    wall: u64,
+}
+
 /// The published keys.
 #[derive(Debug, Default)]
 pub(crate) struct Published {
     seen: Option<Arc<Keys>>,
     keys: HashMap<String, Publication>,
-    /// Keys that may sign at once: the first one of a world, and whichever takes over from a revoked one.
-    exempt: HashSet<String>,
+    /// Keys that may sign: the first one of a world, whichever takes over from a revoked one, and those that were published
+    /// long enough before they took over.
+    trusted: HashSet<String>,
     /// Keys that somebody began to revoke.
     revoked: HashSet<String>,
     /// Latest expiry of the tokens that callers have of each key.
     expiries: HashMap<String, u64>,
-    /// First step of the write that is on its way. A key that it ends counts as published until it is acknowledged.
-    write: Option<StepNumber>,
+    /// Write that is on its way. A key that it publishes counts as published from its begin, and a key that it ends until
+    /// it is acknowledged.
+    write: Option<Begun>,
 }
 
 impl Published {
@@ -37,19 +47,20 @@ impl Published {
         &mut self,
         ring: &KeyRing,
         clock: &VirtualClock,
-        step: StepNumber,
+        (step, min_distance): (StepNumber, u64),
     ) -> Option<String> {
         let keys = ring.keys();
         if self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &keys)) {
             return None;
         }
         let names: HashSet<&str> = keys.published().map(|key| key.jwk().kid.as_str()).collect();
-        let (second, wall) = (clock.second(), clock.wall());
+        let wall = clock.wall();
+        let (second, begin) = self.write.map_or((clock.second(), wall), |own| (own.second, own.wall));
         if self.keys.is_empty() {
-            self.exempt.insert(keys.current.jwk().kid.clone());
+            self.trusted.insert(keys.current.jwk().kid.clone());
         }
         for name in &names {
-            let new = Publication { second, wall, until: None };
+            let new = Publication { second, wall: begin, until: None };
             self.keys.entry((*name).to_owned()).or_insert(new).until = None;
         }
         let mut early = None;
@@ -63,6 +74,11 @@ impl Published {
             }
         }
         drop(names);
+        // What counts is the moment at which the key takes over: later, the clock may be set back.
+        let current = &keys.current.jwk().kid;
+        if self.is_old(current, clock, min_distance) {
+            self.trusted.insert(current.clone());
+        }
         self.seen = Some(keys);
         early
     }
@@ -71,32 +87,37 @@ impl Published {
     pub(crate) fn begin_revocation(&mut self, ring: &KeyRing) {
         let keys = ring.keys();
         self.revoked.insert(keys.current.jwk().kid.clone());
-        self.exempt.extend(keys.published().map(|key| key.jwk().kid.clone()));
+        self.trusted.extend(keys.published().map(|key| key.jwk().kid.clone()));
     }
 
-    /// Returns true if verifiers have had time to read the key: by the wall clock or by the time that passed.
-    pub(crate) fn may_sign(&self, kid: &str, clock: &VirtualClock, min_distance: u64) -> bool {
-        let Some(key) = self.keys.get(kid) else { return false };
-        self.exempt.contains(kid)
-            || clock.second() - key.second >= min_distance
-            || clock.wall().saturating_sub(key.wall) >= min_distance
+    /// Returns true if verifiers had time to read the key before it took over.
+    pub(crate) fn may_sign(&self, kid: &str) -> bool {
+        self.trusted.contains(kid)
+    }
+
+    /// Returns true if the key was published long ago: by the wall clock or by the time that passed.
+    fn is_old(&self, kid: &str, clock: &VirtualClock, min_distance: u64) -> bool {
+        self.keys.get(kid).is_some_and(|key| {
+            clock.second() - key.second >= min_distance
+                || clock.wall().saturating_sub(key.wall) >= min_distance
+        })
     }
 
     /// Returns true if the key was published in this step or later.
     pub(crate) fn was_published_since(&self, kid: &str, step: StepNumber) -> bool {
-        let write = self.write.unwrap_or(StepNumber::MAX);
+        let write = self.write.map_or(StepNumber::MAX, |own| own.step);
         let is_late = |until: StepNumber| until >= step || until >= write;
         self.keys.get(kid).is_some_and(|key| key.until.is_none_or(is_late))
     }
 
-    pub(crate) fn begin_write(&mut self, step: StepNumber) {
-        self.write = Some(step);
+    pub(crate) fn begin_write(&mut self, step: StepNumber, clock: &VirtualClock) {
+        self.write = Some(Begun { step, second: clock.second(), wall: clock.wall() });
     }
 
     pub(crate) fn end_write(&mut self, step: StepNumber) {
         let Some(write) = self.write.take() else { return };
         let ended = self.keys.values_mut().filter_map(|key| key.until.as_mut());
-        ended.filter(|until| **until >= write).for_each(|until| *until = step);
+        ended.filter(|until| **until >= write.step).for_each(|until| *until = step);
     }
 
     /// Forgets the tokens that callers have: the clock was set back, and a directory cannot know of tokens of the future.

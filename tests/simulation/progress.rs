@@ -72,10 +72,11 @@ impl Run<'_> {
     pub(crate) fn begin_write(&mut self) {
         let (Some(node), Some(job)) = (&self.node, self.jobs.pop_front()) else { return };
         if matches!(job, Job::Revoke) {
+            self.faults.has_revoked = true;
             self.keys.begin_revocation(&node.directory.ring());
             self.past.disturb(self.step);
         }
-        self.keys.begin_write(self.step);
+        self.keys.begin_write(self.step, &self.machine.clock);
         self.job = Some(job);
         let (directory, clock) = (Arc::clone(&node.directory), Arc::clone(&self.machine.clock));
         let outcome = Arc::clone(&self.outcome);
@@ -86,7 +87,8 @@ impl Run<'_> {
     pub(crate) fn observe(&mut self) -> Result<(), Violation> {
         self.note_offered();
         if let Some(node) = &self.node {
-            let gone = self.keys.look(&node.directory.ring(), &self.machine.clock, self.step);
+            let now = (self.step, self.machine.settings.min_distance);
+            let gone = self.keys.look(&node.directory.ring(), &self.machine.clock, now);
             checks::key_stays_published(gone)?;
         }
         if self.threads.writer.at == Stop::Idle && self.job.is_some() {
@@ -179,8 +181,7 @@ impl Run<'_> {
                 Event::Minted { number, kid, expires } => {
                     self.counts.mints += 1;
                     self.mints.minted(number, expires);
-                    let (clock, settings) = (&self.machine.clock, &self.machine.settings);
-                    checks::key_was_published(&kid, &self.keys, clock, settings)?;
+                    checks::key_was_published(&kid, &self.keys, &self.machine.settings)?;
                 }
                 Event::Failed { number, has_panicked } => {
                     self.counts.failed_mints += 1;
@@ -212,7 +213,7 @@ impl Run<'_> {
             Ok(answer) => format!("#{number} {}", answer.via.as_str()),
             Err(error) => format!("#{number} {error}"),
         });
-        checks::answer_is_in_time(&asked, self.second(), &self.past, &self.machine.settings)?;
+        self.check_time(&asked, self.second())?;
         match answered {
             Ok(answer) => self.judge(&asked, &answer),
             Err(error) => {

@@ -147,7 +147,7 @@ impl<'a> Run<'a> {
             self.observe()?;
         }
         for asked in self.asked.values() {
-            checks::answer_is_in_time(asked, u64::MAX, &self.past, &self.machine.settings)?;
+            self.check_time(asked, u64::MAX)?;
         }
         Ok(())
     }
@@ -211,9 +211,12 @@ impl<'a> Run<'a> {
 
     fn overdue(&self) -> Result<(), Violation> {
         let second = self.second();
-        self.asked.values().try_for_each(|asked| {
-            checks::answer_is_in_time(asked, second, &self.past, &self.machine.settings)
-        })
+        self.asked.values().try_for_each(|asked| self.check_time(asked, second))
+    }
+
+    pub(crate) fn check_time(&self, asked: &Asked, second: u64) -> Result<(), Violation> {
+        let settings = &self.machine.settings;
+        checks::answer_is_in_time(asked, second, &self.past, &self.faults, settings)
     }
 
     fn make(&mut self, chosen: Move) -> Result<(), Violation> {
