@@ -92,7 +92,12 @@ impl Directory {
             self.change_keys(now, |keys| plan::begin(keys, now, [&first, &next], self.signing))?;
         }
         self.settle_signing_keys(now)?;
-        self.load_ring(now)
+        self.load_ring(now)?;
+        let retired = stored(&self.read()).into_iter().rfind(|key| key.retired.is_some());
+        if let Some(retired) = retired {
+            self.key_use.lock().start(retired.kid, now);
+        }
+        Ok(())
     }
 
     /// Stores the corrections that the keys need before they are used at `now`. Usually there are none.

@@ -32,6 +32,12 @@ impl KeyUse {
         }
     }
 
+    /// Notes that the process starts at `now` with a key that was retired before. The last process may have signed with it
+    /// until it ended: the change that retired the key was stored, but perhaps nobody could tell.
+    pub(super) fn start(&mut self, retired: String, now: UnixSeconds) {
+        self.before = Some((retired, now));
+    }
+
     /// Returns the time from which verifiers can read the next key. A time in the future, left when the clock was set
     /// back, becomes `now`.
     pub(super) fn next_since(&mut self, now: UnixSeconds) -> UnixSeconds {
