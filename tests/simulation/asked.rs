@@ -69,6 +69,8 @@ pub(crate) struct Asked {
     pub(crate) leaves: Option<u64>,
     /// Jobs that waited for a lane when it came, once it has begun.
     pub(crate) queued: Option<u64>,
+    /// Numbers of its address and its resource.
+    pub(crate) pair: (u8, usize),
     broker: Arc<Broker>,
     future: Pin<Box<dyn Future<Output = Answered>>>,
     waker: Waker,
@@ -100,7 +102,7 @@ impl Asked {
             broker.token(&caller, &request, &*clock).await
         });
         let broker = own_broker;
-        Self { wish, step: 0, second, leaves: None, queued: None, broker, future, waker }
+        Self { wish, step: 0, second, leaves: None, queued: None, pair: (0, 0), broker, future, waker }
     }
 
     /// Lets the request go on until it is answered or waits.

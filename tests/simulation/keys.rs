@@ -7,6 +7,7 @@ use mintbench::service::token::{KeyRing, Keys};
 
 use crate::clock::VirtualClock;
 use crate::past::StepNumber;
+use crate::token::Claims;
 
 #[derive(Clone, Copy, Debug)]
 struct Publication {
@@ -36,6 +37,8 @@ pub(crate) struct Published {
     revoked: HashSet<String>,
     /// Latest expiry of the tokens that callers have of each key.
     expiries: HashMap<String, u64>,
+    /// Tokens whose keys the directory must keep.
+    tokens: HashSet<String>,
     /// Write that is on its way. A key that it publishes counts as published from its begin, and a key that it ends until
     /// it is acknowledged.
     write: Option<Begun>,
@@ -120,14 +123,27 @@ impl Published {
         ended.filter(|until| **until >= write.step).for_each(|until| *until = step);
     }
 
-    /// Forgets the tokens that callers have: the clock was set back, and a directory cannot know of tokens of the future.
+    /// Forgets all tokens: the clock was set back, and a directory cannot know of tokens from the future.
     pub(crate) fn forget_tokens(&mut self) {
         self.expiries.clear();
+        self.tokens.clear();
+    }
+
+    /// Notes a new token, unless it is from the future.
+    pub(crate) fn minted(&mut self, claims: &Claims, jwt: String, clock: &VirtualClock) {
+        if claims.not_before <= clock.wall() {
+            self.tokens.insert(jwt);
+        }
+    }
+
+    /// Returns true if the token was minted since the clock was set back.
+    pub(crate) fn is_answerable(&self, jwt: &str) -> bool {
+        self.tokens.contains(jwt)
     }
 
     /// Notes a token that a caller got.
-    pub(crate) fn given(&mut self, kid: &str, expires: u64) {
-        let latest = self.expiries.entry(kid.to_owned()).or_default();
-        *latest = (*latest).max(expires);
+    pub(crate) fn given(&mut self, claims: &Claims) {
+        let latest = self.expiries.entry(claims.kid.clone()).or_default();
+        *latest = (*latest).max(claims.expires);
     }
 }

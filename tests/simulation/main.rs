@@ -16,6 +16,7 @@ mod history;
 mod keys;
 mod mints;
 mod node;
+mod outages;
 mod past;
 mod progress;
 mod run;

@@ -64,10 +64,11 @@ impl Mints {
         is_held.then(|| format!("{key:?} is minted again while the cache holds it"))
     }
 
-    pub(crate) fn minted(&mut self, number: u64, expires: u64) {
-        if let Some(call) = self.calls.get_mut(&number) {
-            call.expires = Some(expires);
-        }
+    /// Notes a token, and returns what it is for.
+    pub(crate) fn minted(&mut self, number: u64, expires: u64) -> Option<CallKey> {
+        let call = self.calls.get_mut(&number)?;
+        call.expires = Some(expires);
+        Some(call.key.clone())
     }
 
     pub(crate) fn failed(&mut self, number: u64) {

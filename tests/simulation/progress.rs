@@ -178,9 +178,15 @@ impl Run<'_> {
                     let is_certain = !self.machine.settings.is_forgetful();
                     checks::mint_is_needed(fault.filter(|_| is_certain))?;
                 }
-                Event::Minted { number, kid, expires } => {
+                Event::Minted { number, claims, jwt } => {
                     self.counts.mints += 1;
-                    self.mints.minted(number, expires);
+                    if let Some((_, Some(machine), resource)) =
+                        self.mints.minted(number, claims.expires)
+                    {
+                        self.minted.push((self.machine.clock.second(), machine, resource));
+                    }
+                    let kid = claims.kid.clone();
+                    self.keys.minted(&claims, jwt, &self.machine.clock);
                     checks::key_was_published(&kid, &self.keys, &self.machine.settings)?;
                 }
                 Event::Failed { number, has_panicked } => {
@@ -213,6 +219,7 @@ impl Run<'_> {
             Ok(answer) => format!("#{number} {}", answer.via.as_str()),
             Err(error) => format!("#{number} {error}"),
         });
+        self.answers.push((asked.second, self.second(), asked.pair, answered.is_ok()));
         self.check_time(&asked, self.second())?;
         match answered {
             Ok(answer) => self.judge(&asked, &answer),
@@ -231,8 +238,11 @@ impl Run<'_> {
         };
         checks::identity_is_right(&claims, asked, &self.past)?;
         checks::token_is_in_time(&claims, answer, &self.machine.clock)?;
-        checks::token_can_be_verified(&claims, asked, &self.keys)?;
-        self.keys.given(&claims.kid, claims.expires);
+        let jwt = answer.token().jwt();
+        if self.keys.is_answerable(jwt) {
+            checks::token_can_be_verified(&claims, asked, &self.keys)?;
+            self.keys.given(&claims);
+        }
         Ok(())
     }
 }

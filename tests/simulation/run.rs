@@ -86,6 +86,11 @@ pub(crate) struct Run<'a> {
     pub(crate) faults: Faults,
     pub(crate) counts: Counts,
     pub(crate) log: Vec<String>,
+    /// Each mint: its second, the machine and the resource.
+    pub(crate) minted: Vec<(u64, String, String)>,
+    /// Each answer: the second of the request, the second of the answer, the numbers of the address and the resource, and
+    /// whether it is a token.
+    pub(crate) answers: Vec<(u64, u64, (u8, usize), bool)>,
 }
 
 impl<'a> Run<'a> {
@@ -118,6 +123,8 @@ impl<'a> Run<'a> {
             faults: Faults::default(),
             counts: Counts { histories: 1, ..Counts::default() },
             log: Vec::new(),
+            minted: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -315,6 +322,7 @@ impl<'a> Run<'a> {
         let clock = Arc::clone(&self.machine.clock);
         let mut asked = Asked::new(number, &self.woken, wish, (broker, caller), clock);
         asked.step = self.step;
+        asked.pair = (ask.address, ask.resource);
         asked.leaves = ask.patience.map(|patience| self.second() + patience);
         self.asked.insert(number, asked);
     }

@@ -60,7 +60,7 @@ pub(crate) enum Event {
     /// A call began.
     Asked { number: u64, key: CallKey },
     /// The call of this number ended with a token.
-    Minted { number: u64, kid: String, expires: u64 },
+    Minted { number: u64, claims: Claims, jwt: String },
     /// The call of this number ended with an error, or panicked.
     Failed { number: u64, has_panicked: bool },
 }
@@ -224,9 +224,8 @@ impl TokenSource for Source {
         let token = self.answer(mode, (subject, resource, now, entropy));
         let token = token?;
         std::mem::forget(failed);
-        let kid = Claims::of(token.jwt()).map(|claims| claims.kid).unwrap_or_default();
-        let expires = token.expires_on().0;
-        self.state.lock().events.push(Event::Minted { number, kid, expires });
+        let (claims, jwt) = (Claims::of(token.jwt()).unwrap(), token.jwt().to_owned());
+        self.state.lock().events.push(Event::Minted { number, claims, jwt });
         Ok(token)
     }
 }

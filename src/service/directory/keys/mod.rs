@@ -32,8 +32,7 @@ impl Directory {
     /// Returns `TooSoon` or `TooMany`, or an error when a key cannot be generated or stored. The keys are
     /// then unchanged.
     pub fn rotate_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
-        // An earlier change whose outcome is in doubt comes into effect here, or never.
-        self.write(now, |_, _| Ok::<_, StoreError>((Vec::new(), ())))?;
+        self.settle_doubt(now)?;
         self.settle_signing_keys(now)?;
         // Checked before a key is generated, which takes 100 ms, and again in the write.
         let may = |keys: &[_]| {
@@ -54,6 +53,8 @@ impl Directory {
     /// # Errors
     /// Returns an error when a key cannot be generated or stored. The keys are then unchanged.
     pub fn revoke_signing_key(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        self.settle_doubt(now)?;
+        self.settle_signing_keys(now)?;
         let material = KeyMaterial::generate(self.signing.algorithm, now)?;
         self.change_keys(now, |keys| plan::revoke(keys, now, &material, self.signing))
     }
@@ -98,6 +99,11 @@ impl Directory {
             self.key_use.lock().start(retired.kid, now);
         }
         Ok(())
+    }
+
+    /// Finds out whether an earlier change is stored whose commit failed. If so, it comes into effect.
+    fn settle_doubt(&self, now: UnixSeconds) -> Result<(), StoreError> {
+        self.write(now, |_, _| Ok((Vec::new(), ())))
     }
 
     /// Stores the corrections that the keys need before they are used at `now`. Usually there are none.
