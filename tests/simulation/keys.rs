@@ -33,8 +33,8 @@ pub(crate) struct Published {
     /// Keys that may sign: the first one of a world, whichever takes over from a revoked one, and those that were published
     /// long enough before they took over.
     trusted: HashSet<String>,
-    /// Keys that somebody began to revoke.
-    revoked: HashSet<String>,
+    /// Keys that may go at any time: somebody began to revoke them, or retired them while the clock was set.
+    excused: HashSet<String>,
     /// Latest expiry of the tokens that callers have of each key.
     expiries: HashMap<String, u64>,
     /// Tokens whose keys the directory must keep.
@@ -71,7 +71,7 @@ impl Published {
             if key.until.is_none() && !names.contains(name.as_str()) {
                 key.until = Some(step);
                 let lives = self.expiries.get(name).is_some_and(|expiry| *expiry > wall);
-                if lives && !self.revoked.contains(name) {
+                if lives && !self.excused.contains(name) {
                     early = Some(name.clone());
                 }
             }
@@ -89,8 +89,13 @@ impl Published {
     /// Notes that somebody begins to revoke the current key.
     pub(crate) fn begin_revocation(&mut self, ring: &KeyRing) {
         let keys = ring.keys();
-        self.revoked.insert(keys.current.jwk().kid.clone());
+        self.excused.insert(keys.current.jwk().kid.clone());
         self.trusted.extend(keys.published().map(|key| key.jwk().kid.clone()));
+    }
+
+    /// Notes that the clock is set far ahead while somebody retires the current key: its end then lies far back.
+    pub(crate) fn excuse_current(&mut self, ring: &KeyRing) {
+        self.excused.insert(ring.keys().current.jwk().kid.clone());
     }
 
     /// Returns true if verifiers had time to read the key before it took over.
@@ -123,10 +128,12 @@ impl Published {
         ended.filter(|until| **until >= write.step).for_each(|until| *until = step);
     }
 
-    /// Forgets all tokens: the clock was set back, and a directory cannot know of tokens from the future.
-    pub(crate) fn forget_tokens(&mut self) {
+    /// Forgets all tokens: the clock was set back to `wall`, and a directory cannot know of tokens from the future.
+    /// Publications in the future count as of now.
+    pub(crate) fn set_back(&mut self, wall: u64) {
         self.expiries.clear();
         self.tokens.clear();
+        self.keys.values_mut().for_each(|key| key.wall = key.wall.min(wall));
     }
 
     /// Notes a new token, unless it is from the future.

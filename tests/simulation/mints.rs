@@ -52,7 +52,9 @@ impl Mints {
         let is_calm = |since| past.disturbances_since(since) == 0;
         let same = self.calls.values().filter(|own| own.key == key && own.lane != lane);
         let at_once = same.filter(|own| is_calm(own.step)).count();
-        let held = self.held.get(&key).filter(|held| is_calm(held.step));
+        // A job that was taken before may go on.
+        let taken = self.taken.get(&lane).copied().unwrap_or(step);
+        let held = self.held.get(&key).filter(|held| is_calm(held.step) && held.step < taken);
         let wall = clock.wall();
         let is_held = held.is_some_and(|held| (held.from..held.until).contains(&wall));
         let call = Call { lane, key: key.clone(), step, wall, expires: None };

@@ -288,7 +288,12 @@ impl<'a> Run<'a> {
                 self.counts.clock_steps += 1;
                 self.machine.clock.step(by);
                 if by < -LEEWAY {
-                    self.keys.forget_tokens();
+                    self.keys.set_back(self.machine.clock.wall());
+                }
+                if by > LEEWAY
+                    && let (Some(_), Some(node)) = (self.job, &self.node)
+                {
+                    self.keys.excuse_current(&node.directory.ring());
                 }
                 self.past.disturb(self.step);
             }
