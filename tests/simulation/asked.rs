@@ -102,7 +102,17 @@ impl Asked {
             broker.token(&caller, &request, &*clock).await
         });
         let broker = own_broker;
-        Self { wish, step: 0, second, leaves: None, queued: None, pair: (0, 0), broker, future, waker }
+        Self {
+            wish,
+            step: 0,
+            second,
+            leaves: None,
+            queued: None,
+            pair: (0, 0),
+            broker,
+            future,
+            waker,
+        }
     }
 
     /// Lets the request go on until it is answered or waits.

@@ -104,9 +104,7 @@ pub(crate) fn refusal_is_right(
         TokenError::UnknownResource { resource, .. } => !RESOURCES[..KNOWN].contains(&&**resource),
         TokenError::Mint(_) => faults.failed >= asked.step,
         TokenError::Abandoned => faults.panicked >= asked.step,
-        TokenError::Busy => {
-            settings.mint_queue < 64 || past.disturbances_since(asked.step) >= 3
-        }
+        TokenError::Busy => settings.mint_queue < 64 || past.disturbances_since(asked.step) >= 3,
         TokenError::Throttled(_) => settings.throttle.limits().is_some(),
     };
     ensure(is_right, "no refusal without a reason", || format!("{wish:?} got: {error}"))
@@ -171,7 +169,10 @@ pub(crate) fn key_was_published(
     settings: &Settings,
 ) -> Result<(), Violation> {
     ensure(keys.may_sign(kid), "a key is published before it signs", || {
-        format!("a token was signed with a key that was not published for {} s", settings.min_distance)
+        format!(
+            "a token was signed with a key that was not published for {} s",
+            settings.min_distance
+        )
     })
 }
 
@@ -185,4 +186,9 @@ pub(crate) fn key_stays_published(gone: Option<String>) -> Result<(), Violation>
 /// Nobody mints what the cache holds, and nobody mints a key twice at once. `fault` says what is wrong.
 pub(crate) fn mint_is_needed(fault: Option<String>) -> Result<(), Violation> {
     ensure(fault.is_none(), "no stampede", || fault.unwrap_or_default())
+}
+
+/// A machine is refused if and only if it has reached its own limits. `fault` says what is wrong.
+pub(crate) fn limits_are_kept(fault: Option<String>) -> Result<(), Violation> {
+    ensure(fault.is_none(), "limits are kept", || fault.unwrap_or_default())
 }

@@ -74,7 +74,9 @@ pub(crate) enum Write {
 pub(crate) enum Op {
     Ask(Ask),
     /// The process dies, and starts again after so many seconds.
-    Crash { down: u64 },
+    Crash {
+        down: u64,
+    },
     Disk(DiskMode),
     /// The periodic attempt to write to a store that failed.
     Recover,
@@ -276,8 +278,7 @@ fn step(rng: &mut StdRng) -> i64 {
 
 /// Returns the end of each history: all faults end, and after a while everybody gets what is his.
 fn peace(second: u64) -> impl Iterator<Item = (u64, Op)> {
-    let calm =
-        [Op::Disk(DiskMode::Healthy), Op::Source(SourceMode::Up), Op::Recover, Op::Recover];
+    let calm = [Op::Disk(DiskMode::Healthy), Op::Source(SourceMode::Up), Op::Recover, Op::Recover];
     let ask = |address| Ask {
         address,
         is_kept: address % 2 == 0,

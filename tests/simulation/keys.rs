@@ -58,7 +58,8 @@ impl Published {
         }
         let names: HashSet<&str> = keys.published().map(|key| key.jwk().kid.as_str()).collect();
         let wall = clock.wall();
-        let (second, begin) = self.write.map_or((clock.second(), wall), |own| (own.second, own.wall));
+        let (second, begin) =
+            self.write.map_or((clock.second(), wall), |own| (own.second, own.wall));
         if self.keys.is_empty() {
             self.trusted.insert(keys.current.jwk().kid.clone());
         }

@@ -14,6 +14,7 @@ mod counts;
 mod disk;
 mod history;
 mod keys;
+mod limits;
 mod mints;
 mod node;
 mod outages;
@@ -59,7 +60,8 @@ fn play(seed: u64, threads: &mut Threads) -> (Counts, Vec<String>, Option<Violat
 
 /// Plays histories on all cores until one breaks an invariant.
 fn play_all(histories: u64) -> (Counts, Option<Broken>) {
-    let (next, total, broken) = (AtomicU64::new(0), Mutex::new(Counts::default()), Mutex::new(None));
+    let (next, total, broken) =
+        (AtomicU64::new(0), Mutex::new(Counts::default()), Mutex::new(None));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {

@@ -12,8 +12,8 @@ use mintbench::service::directory::{
     SigningOptions, State, StoreError,
 };
 use mintbench::service::token::{Algorithm, Issuer};
-use mintbench::service::world::record::{Assignment, Change, Record, VirtualMachine};
 use mintbench::service::world::Address;
+use mintbench::service::world::record::{Assignment, Change, Record, VirtualMachine};
 use parking_lot::Mutex;
 
 use crate::actors::{self, Stop};
@@ -198,8 +198,10 @@ fn changes(write: Write, state: &State, fresh: &mut IdSource<'_>) -> Vec<Change>
         }
         Write::RemoveIdentity(number) => {
             let held = state.user_assigned(&world::identity_id(number));
-            
-            held.map_or_else(Vec::new, |own| vec![Change::Remove(Record::UserAssigned((*own.record).clone()).key())])
+
+            held.map_or_else(Vec::new, |own| {
+                vec![Change::Remove(Record::UserAssigned((*own.record).clone()).key())]
+            })
         }
     }
 }
@@ -219,4 +221,3 @@ fn assignments(state: &State, identities: u8) -> Vec<Assignment> {
     let assignment = |ids: IdentityIds, id| Assignment { id, principal_id: ids.principal_id };
     held.map(|own| assignment(own.record.ids, own.record.id.clone())).collect()
 }
-

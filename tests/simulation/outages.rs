@@ -147,7 +147,8 @@ fn a_thousand_outages_of_the_source_cost_nobody_more_than_they_must() {
     for seed in 0..1000 {
         let outage = Outage::of(seed);
         let mut run = Run::new(&outage.history, &mut threads);
-        let played = run.play().map_err(|broken| format!("{}: {}", broken.invariant, broken.detail));
+        let played =
+            run.play().map_err(|broken| format!("{}: {}", broken.invariant, broken.detail));
         let checked = played.and_then(|()| check(&outage, &run, &mut figures));
         if let Err(fault) = checked {
             let (begin, end) = (outage.begin, outage.end);

@@ -1,8 +1,9 @@
 //! What a step of the scheduler brings about, and the checks that follow.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use mintbench::service::broker::Answer;
+use mintbench::service::broker::{Answer, TokenError};
 use mintbench::service::directory::DirectoryError;
 
 use crate::actors::Stop;
@@ -53,6 +54,7 @@ impl Run<'_> {
         self.kept.clear();
         self.jobs.clear();
         self.mints = crate::mints::Mints::default();
+        self.admitted = crate::limits::Admitted::default();
         if let Some(node) = self.node.take() {
             drop(node.source.take_events());
         }
@@ -213,8 +215,15 @@ impl Run<'_> {
     /// Lets a request go on, and judges its answer.
     pub(crate) fn poll(&mut self, number: usize) -> Result<(), Violation> {
         let Some(asked) = self.asked.get_mut(&number) else { return Ok(()) };
-        let Some(answered) = asked.poll() else { return Ok(()) };
+        let is_first = asked.queued.is_none();
+        let (answered, address) = (asked.poll(), asked.wish.address);
+        if is_first {
+            let refusal = answered.as_ref().and_then(|answered| answered.as_ref().err());
+            self.check_limits(number, address, refusal)?;
+        }
+        let Some(answered) = answered else { return Ok(()) };
         let Some(asked) = self.asked.remove(&number) else { return Ok(()) };
+        self.admitted.end(number);
         self.note(|| match &answered {
             Ok(answer) => format!("#{number} {}", answer.via.as_str()),
             Err(error) => format!("#{number} {error}"),
@@ -228,6 +237,23 @@ impl Run<'_> {
                 checks::refusal_is_right(&error, &asked, &self.past, &self.faults, settings)
             }
         }
+    }
+
+    fn check_limits(
+        &mut self,
+        number: usize,
+        address: IpAddr,
+        refusal: Option<&TokenError>,
+    ) -> Result<(), Violation> {
+        let world = self.past.present();
+        let (Some(limits), Some(vm)) =
+            (self.machine.settings.throttle.limits(), world.caller(address))
+        else {
+            return Ok(());
+        };
+        let is_certain = self.past.candidate().is_none() && self.job.is_none();
+        let now = (self.second(), is_certain);
+        checks::limits_are_kept(self.admitted.begin((number, vm.vm_id), now, refusal, limits))
     }
 
     fn judge(&mut self, asked: &crate::asked::Asked, answer: &Answer) -> Result<(), Violation> {

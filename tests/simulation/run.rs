@@ -16,6 +16,7 @@ use crate::counts::Counts;
 use crate::disk::Disk;
 use crate::history::{Ask, Choice, History, Op, RESOURCES, Who};
 use crate::keys::Published;
+use crate::limits::Admitted;
 use crate::mints::Mints;
 use crate::node::{self, Job, Machine, Node, Outcome};
 use crate::past::{Past, StepNumber};
@@ -84,6 +85,7 @@ pub(crate) struct Run<'a> {
     /// Lanes whose present job failed, and whether it panicked.
     pub(crate) failing: Vec<(usize, bool)>,
     pub(crate) faults: Faults,
+    pub(crate) admitted: Admitted,
     pub(crate) counts: Counts,
     pub(crate) log: Vec<String>,
     /// Each mint: its second, the machine and the resource.
@@ -121,6 +123,7 @@ impl<'a> Run<'a> {
             mints: Mints::default(),
             failing: Vec::new(),
             faults: Faults::default(),
+            admitted: Admitted::default(),
             counts: Counts { histories: 1, ..Counts::default() },
             log: Vec::new(),
             minted: Vec::new(),
@@ -186,7 +189,8 @@ impl<'a> Run<'a> {
         } else if writer.at == Stop::Idle && !self.jobs.is_empty() {
             moves.push(Move::BeginWrite);
         }
-        let has_work = node.lanes.iter().find_map(|lane| lane.try_lock()).is_some_and(|lane| lane.has_work());
+        let has_work =
+            node.lanes.iter().find_map(|lane| lane.try_lock()).is_some_and(|lane| lane.has_work());
         for (number, lane) in self.threads.lanes.iter().enumerate().take(node.lanes.len()) {
             if lane.is_ready(second) {
                 moves.push(Move::Lane(number));
@@ -251,6 +255,7 @@ impl<'a> Run<'a> {
             }
             Move::Leave(number) => {
                 self.asked.remove(&number);
+                self.admitted.end(number);
                 self.woken.lock().retain(|woken| *woken != number);
                 self.note(|| format!("#{number} goes away"));
             }

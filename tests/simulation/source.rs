@@ -154,9 +154,10 @@ impl Source {
         };
         let life = self.lifetime;
         let (lied, expires) = match lie {
-            Lie::Audience => {
-                (self.issuer.mint(subject, "https://graph.microsoft.com/", now, entropy), now.0 + life)
-            }
+            Lie::Audience => (
+                self.issuer.mint(subject, "https://graph.microsoft.com/", now, entropy),
+                now.0 + life,
+            ),
             Lie::Expired => {
                 let then = now - Seconds(2 * life);
                 (self.issuer.mint(subject, resource, then, entropy), now.0 + life)

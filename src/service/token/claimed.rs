@@ -39,7 +39,8 @@ impl Default for Audience {
 impl Claimed {
     /// Reads the claims of a JWT, without a check of its signature. Other tokens say nothing.
     pub(super) fn by(token: &str) -> Self {
-        let claims = token.split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
+        let claims =
+            token.split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
         claims.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
     }
 
