@@ -94,9 +94,9 @@ impl Published {
         self.trusted.extend(keys.published().map(|key| key.jwk().kid.clone()));
     }
 
-    /// Notes that the clock is set far ahead while somebody retires the current key: its end then lies far back.
-    pub(crate) fn excuse_current(&mut self, ring: &KeyRing) {
-        self.excused.insert(ring.keys().current.jwk().kid.clone());
+    /// Notes that the clock is set far while somebody changes the keys: the times of this change then mean nothing.
+    pub(crate) fn set_during_write(&mut self, ring: &KeyRing) {
+        self.begin_revocation(ring);
     }
 
     /// Returns true if verifiers had time to read the key before it took over.

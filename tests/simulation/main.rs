@@ -3,7 +3,7 @@
 //!
 //! A seed decides everything: the history, and at each step which thread or request goes on. A violation prints its seed
 //! and the end of its history; `MINTBENCH_SIMULATION_SEED=N` plays that one again, and prints all of it.
-//! `MINTBENCH_SIMULATION_HISTORIES=N` sets the number of histories. `docs/reliability.md` names the invariants.
+//! `MINTBENCH_SIMULATION_HISTORIES=N` sets the number of histories, `MINTBENCH_SIMULATION_FIRST=N` the first seed. `docs/reliability.md` names the invariants.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod actors;
@@ -69,13 +69,13 @@ fn play_all(histories: u64) -> (Counts, Option<Broken>) {
                 let mut threads = Threads::start();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= histories {
+                    if seed >= end {
                         break;
                     }
                     let (counts, log, violation) = play(seed, &mut threads);
                     total.lock().add(&counts);
                     if let Some(violation) = violation {
-                        next.store(histories, Ordering::Relaxed);
+                        next.store(end, Ordering::Relaxed);
                         let first = Broken { seed, violation, log };
                         let mut broken = broken.lock();
                         let is_first = broken.as_ref().is_none_or(|own: &Broken| seed < own.seed);

@@ -295,10 +295,10 @@ impl<'a> Run<'a> {
                 if by < -LEEWAY {
                     self.keys.set_back(self.machine.clock.wall());
                 }
-                if by > LEEWAY
+                if by.abs() > LEEWAY
                     && let (Some(_), Some(node)) = (self.job, &self.node)
                 {
-                    self.keys.excuse_current(&node.directory.ring());
+                    self.keys.set_during_write(&node.directory.ring());
                 }
                 self.past.disturb(self.step);
             }
