@@ -3,7 +3,8 @@
 //!
 //! A seed decides everything: the history, and at each step which thread or request goes on. A violation prints its seed
 //! and the end of its history; `MINTBENCH_SIMULATION_SEED=N` plays that one again, and prints all of it.
-//! `MINTBENCH_SIMULATION_HISTORIES=N` sets the number of histories, `MINTBENCH_SIMULATION_FIRST=N` the first seed. `docs/reliability.md` names the invariants.
+//! `MINTBENCH_SIMULATION_HISTORIES=N` sets the number of histories, `MINTBENCH_SIMULATION_FIRST=N` the first seed.
+//! `docs/reliability.md` names the invariants.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod actors;
@@ -60,8 +61,10 @@ fn play(seed: u64, threads: &mut Threads) -> (Counts, Vec<String>, Option<Violat
 
 /// Plays histories on all cores until one breaks an invariant.
 fn play_all(histories: u64) -> (Counts, Option<Broken>) {
+    let first = number("MINTBENCH_SIMULATION_FIRST").unwrap_or(0);
+    let end = first + histories;
     let (next, total, broken) =
-        (AtomicU64::new(0), Mutex::new(Counts::default()), Mutex::new(None));
+        (AtomicU64::new(first), Mutex::new(Counts::default()), Mutex::new(None));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..cores {
