@@ -149,18 +149,19 @@ impl Targets {
             hasher.write(sent.after);
         }
         // The remainder is below the number of sets.
-        let set = self.sets.get_mut(usize::try_from(hasher.finish() % SETS as u64).unwrap_or(0))?;
+        let ways =
+            self.sets.get_mut(usize::try_from(hasher.finish() % SETS as u64).unwrap_or(0))?;
         let is_like =
             |way: &Option<Box<Target>>| way.as_ref().is_some_and(|way| way.is_like(&sent));
-        let at = if let Some(at) = set.iter().position(is_like) {
+        let at = if let Some(at) = ways.iter().position(is_like) {
             at
         } else {
             let read = Target::read(str::from_utf8(text).ok()?, &sent)?;
-            set.rotate_right(1);
-            *set.first_mut()? = Some(Box::new(read));
+            ways.rotate_right(1);
+            *ways.first_mut()? = Some(Box::new(read));
             0
         };
-        let target = set.get(at)?.as_deref()?;
+        let target = ways.get(at)?.as_deref()?;
         Some(Meaning { target, client_id: sent.client_id.map(Selector::ClientId) })
     }
 }
