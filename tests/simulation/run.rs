@@ -238,7 +238,10 @@ impl<'a> Run<'a> {
                 }
             }
             Move::Start => self.start_process()?,
-            Move::Writer => self.threads.writer.go_on(),
+            Move::Writer => {
+                self.past.disturb(self.step);
+                self.threads.writer.go_on();
+            }
             Move::BeginWrite => self.begin_write(),
             Move::Lane(number) => {
                 self.threads.lanes[number].go_on();
