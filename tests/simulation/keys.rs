@@ -37,6 +37,8 @@ pub(crate) struct Published {
     excused: HashSet<String>,
     /// Latest expiry of the tokens that callers have of each key.
     expiries: HashMap<String, u64>,
+    /// Keys that were current when the clock was set during a change of the keys.
+    spoiled: HashSet<String>,
     /// Tokens whose keys the directory must keep.
     tokens: HashSet<String>,
     /// Write that is on its way. A key that it publishes counts as published from its begin, and a key that it ends until
@@ -97,6 +99,7 @@ impl Published {
     /// Notes that the clock is set far while somebody changes the keys: the times of this change then mean nothing.
     pub(crate) fn set_during_write(&mut self, ring: &KeyRing) {
         self.begin_revocation(ring);
+        self.spoiled.insert(ring.keys().current.jwk().kid.clone());
     }
 
     /// Returns true if verifiers had time to read the key before it took over.
@@ -144,9 +147,9 @@ impl Published {
         }
     }
 
-    /// Returns true if the token was minted since the clock was set back.
-    pub(crate) fn is_answerable(&self, jwt: &str) -> bool {
-        self.tokens.contains(jwt)
+    /// Returns true if the directory must keep the key of this token: it was minted since the clock was set back.
+    pub(crate) fn must_keep(&self, claims: &Claims, jwt: &str) -> bool {
+        self.tokens.contains(jwt) && !self.spoiled.contains(&claims.kid)
     }
 
     /// Notes a token that a caller got.

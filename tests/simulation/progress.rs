@@ -265,7 +265,7 @@ impl Run<'_> {
         checks::identity_is_right(&claims, asked, &self.past)?;
         checks::token_is_in_time(&claims, answer, &self.machine.clock)?;
         let jwt = answer.token().jwt();
-        if self.keys.is_answerable(jwt) {
+        if self.keys.must_keep(&claims, jwt) {
             checks::token_can_be_verified(&claims, asked, &self.keys)?;
             self.keys.given(&claims);
         }

@@ -36,7 +36,7 @@ impl Directory {
         self.settle_signing_keys(now)?;
         // Checked before a key is generated, which takes 100 ms, and again in the write.
         let may = |keys: &[_]| {
-            let next_since = self.key_use.lock().next_since(now);
+            let next_since = self.key_use.lock().next_since();
             plan::may_take_over(keys, now, next_since, self.signing.min_distance)
         };
         may(&stored(&self.read()))?;
@@ -108,6 +108,7 @@ impl Directory {
 
     /// Stores the corrections that the keys need before they are used at `now`. Usually there are none.
     fn settle_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        self.key_use.lock().settle(now);
         let settled = |state: &State| {
             let key_use = self.key_use.lock();
             plan::settle(state.signing_keys().map(|key| &**key), now, &key_use, self.signing)

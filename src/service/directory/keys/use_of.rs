@@ -38,12 +38,15 @@ impl KeyUse {
         self.before = Some((retired, now));
     }
 
-    /// Returns the time from which verifiers can read the next key. A time in the future, left when the clock was set
-    /// back, becomes `now`.
-    pub(super) fn next_since(&mut self, now: UnixSeconds) -> UnixSeconds {
-        if self.next_since > now + LEEWAY {
-            self.next_since = now;
-        }
+    /// Moves times in the future, left when the clock was set back, to `now`.
+    pub(super) fn settle(&mut self, now: UnixSeconds) {
+        let before = self.before.iter_mut().map(|(_, until)| until);
+        let late = before.chain([&mut self.next_since]).filter(|moment| **moment > now + LEEWAY);
+        late.for_each(|moment| *moment = now);
+    }
+
+    /// Returns the time from which verifiers can read the next key.
+    pub(super) const fn next_since(&self) -> UnixSeconds {
         self.next_since
     }
 
