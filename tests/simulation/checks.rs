@@ -20,6 +20,7 @@ pub(crate) struct Violation {
     pub(crate) detail: String,
 }
 
+#[expect(clippy::fn_params_excessive_bools, reason = "the condition of an assertion")]
 fn ensure(
     holds: bool,
     invariant: &'static str,
@@ -177,7 +178,7 @@ pub(crate) fn key_was_published(
 }
 
 /// A published key stays published for as long as a token that it signed lives, unless it is revoked.
-pub(crate) fn key_stays_published(gone: Option<String>) -> Result<(), Violation> {
+pub(crate) fn key_stays_published(gone: Option<&str>) -> Result<(), Violation> {
     ensure(gone.is_none(), "a key stays published while its tokens live", || {
         "a key is gone, and a token that it signed still lives".to_owned()
     })

@@ -27,6 +27,11 @@ impl Dice {
         self.0.lock().random_range(0..sides.max(1))
     }
 
+    /// Returns one of these.
+    pub(crate) fn one_of<T: Copy>(&self, all: &[T]) -> T {
+        all[self.0.lock().random_range(0..all.len())]
+    }
+
     /// Returns true once in `sides` times.
     pub(crate) fn one_in(&self, sides: u64) -> bool {
         self.below(sides) == 0

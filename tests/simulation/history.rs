@@ -92,7 +92,8 @@ pub(crate) enum Op {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) lifetime: u64,
-    pub(crate) refresh_fraction: f64,
+    /// Part of a token's life after which it is renewed.
+    pub(crate) refresh_percent: u32,
     pub(crate) lanes: usize,
     pub(crate) mint_queue: usize,
     pub(crate) cache_entries: usize,
@@ -119,6 +120,7 @@ pub(crate) struct History {
 }
 
 /// Kinds of faults that a history has: some have few, so that their effects are not hidden behind others.
+#[expect(clippy::struct_excessive_bools, reason = "each kind is there or not")]
 struct Kinds {
     crashes: bool,
     disk: bool,
@@ -170,7 +172,7 @@ fn settings(rng: &mut StdRng) -> Settings {
     };
     Settings {
         lifetime: rng.random_range(400..1600),
-        refresh_fraction: *[0.3, 0.5, 0.8].choose(rng).unwrap(),
+        refresh_percent: *[30, 50, 80].choose(rng).unwrap(),
         lanes: rng.random_range(1..4),
         mint_queue: if rng.random_bool(0.1) { rng.random_range(1..4) } else { 64 },
         cache_entries: if rng.random_bool(0.1) { 64 } else { 4096 },

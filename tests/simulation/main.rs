@@ -5,7 +5,12 @@
 //! and the end of its history; `MINTBENCH_SIMULATION_SEED=N` plays that one again, and prints all of it.
 //! `MINTBENCH_SIMULATION_HISTORIES=N` sets the number of histories, `MINTBENCH_SIMULATION_FIRST=N` the first seed.
 //! `docs/reliability.md` names the invariants.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod actors;
 mod asked;

@@ -77,20 +77,21 @@ impl Mints {
         self.calls.remove(&number);
     }
 
-    /// Notes that a lane has ended its job: what it minted is in the cache.
+    /// Notes that a lane has ended its job: what it minted is in the cache. If other jobs wait, one of them may be a mint of
+    /// the same token: it was asked for when the old one had expired, and a renewal was on its way.
     pub(crate) fn landed(
         &mut self,
-        lane: usize,
+        (lane, others): (usize, u64),
         (step, past): (StepNumber, &Past),
         settings: &Settings,
     ) {
         let taken = self.taken.get(&lane).copied().unwrap_or(step);
-        let is_calm = past.disturbances_since(taken) == 0;
+        let is_calm = others == 0 && past.disturbances_since(taken) == 0;
         let ended = self.calls.extract_if(|_, call| call.lane == lane);
         for (_, call) in ended {
             let Some(expires) = call.expires.filter(|_| is_calm) else { continue };
-            let life = expires.saturating_sub(call.wall) as f64;
-            let calm = (life * (settings.refresh_fraction - 0.05)).max(1.0) as u64;
+            let life = expires.saturating_sub(call.wall);
+            let calm = (life * u64::from(settings.refresh_percent - 5) / 100).max(1);
             let held = Held { step, from: call.wall, until: call.wall + calm };
             self.held.insert(call.key, held);
         }

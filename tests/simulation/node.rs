@@ -72,7 +72,7 @@ impl Machine {
             cache_entries: NonZeroUsize::new(settings.cache_entries).unwrap(),
             mint_lanes: NonZeroUsize::new(settings.lanes).unwrap(),
             mint_queue: NonZeroUsize::new(settings.mint_queue).unwrap(),
-            refresh_fraction: settings.refresh_fraction,
+            refresh_fraction: f64::from(settings.refresh_percent) / 100.0,
             seed: [number; 32],
         };
         let (broker, lanes) = Broker::with_lanes(

@@ -66,7 +66,7 @@ impl Outage {
         let lifetime = rng.random_range(400..1600);
         let settings = Settings {
             lifetime,
-            refresh_fraction: *[0.3, 0.5, 0.8].choose(&mut rng).unwrap(),
+            refresh_percent: *[30, 50, 80].choose(&mut rng).unwrap(),
             lanes: rng.random_range(1..4),
             mint_queue: 64,
             cache_entries: 4096,
@@ -99,7 +99,7 @@ impl Outage {
 /// Checks an outage that was played.
 fn check(outage: &Outage, run: &Run<'_>, figures: &mut Figures) -> Result<(), String> {
     let Outage { history, begin, end } = outage;
-    let (lifetime, fraction) = (history.settings.lifetime, history.settings.refresh_fraction);
+    let Settings { lifetime, refresh_percent, .. } = history.settings;
     let mut mints: BTreeMap<Pair, Vec<u64>> = BTreeMap::new();
     for (second, machine, resource) in &run.minted {
         let machine = machine.rsplit('-').next().unwrap().parse().unwrap();
@@ -130,8 +130,8 @@ fn check(outage: &Outage, run: &Run<'_>, figures: &mut Figures) -> Result<(), St
         }
         figures.mints_after += after as u64;
         let last = *own.last().unwrap();
-        let due = last as f64 + lifetime as f64 * (fraction + 0.05) + 1.0;
-        if last < *end && due < (end + BACK_OFF) as f64 {
+        let due = last + lifetime * u64::from(refresh_percent + 5) / 100 + 1;
+        if last < *end && due < end + BACK_OFF {
             return Err(format!("{pair:?} was due at {due} s, but not renewed after the end"));
         }
     }

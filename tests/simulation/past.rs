@@ -49,6 +49,7 @@ impl Past {
     }
 
     /// Ends the doubt: the candidate is the present world, or never was.
+    #[expect(clippy::fn_params_excessive_bools, reason = "what the disk says")]
     pub(crate) fn resolve(&mut self, is_stored: bool, step: StepNumber) {
         let world = self.candidate();
         for candidate in &mut self.candidates {

@@ -91,7 +91,7 @@ impl Run<'_> {
         if let Some(node) = &self.node {
             let now = (self.step, self.machine.settings.min_distance);
             let gone = self.keys.look(&node.directory.ring(), &self.machine.clock, now);
-            checks::key_stays_published(gone)?;
+            checks::key_stays_published(gone.as_deref())?;
         }
         if self.threads.writer.at == Stop::Idle && self.job.is_some() {
             self.end_write()?;
@@ -198,16 +198,17 @@ impl Run<'_> {
                 }
             }
         }
-        let (step, is_idle) = (self.step, self.threads.lanes[lane].at == Stop::Idle);
+        let step = self.step;
         for (_, has_panicked) in self.failing.iter().filter(|(own, _)| *own == lane) {
             self.faults.failed = step;
             if *has_panicked {
                 self.faults.panicked = step;
             }
         }
-        if is_idle {
+        if self.threads.lanes[lane].at == Stop::Idle {
             self.failing.retain(|(own, _)| *own != lane);
-            self.mints.landed(lane, (step, &self.past), &self.machine.settings);
+            let others = self.node.as_ref().map_or(0, |node| node.broker.stats().lanes.queued);
+            self.mints.landed((lane, others), (step, &self.past), &self.machine.settings);
         }
         Ok(())
     }

@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
                 self.overdue()?;
                 continue;
             }
-            let chosen = moves[self.machine.dice.below(moves.len() as u64) as usize];
+            let chosen = self.machine.dice.one_of(&moves);
             self.make(chosen)?;
             self.observe()?;
         }

@@ -152,30 +152,30 @@ impl Source {
                 return early.unwrap_or_else(mint);
             }
         };
-        let life = self.lifetime;
+        let lives = self.lifetime;
         let (lied, expires) = match lie {
             Lie::Audience => (
                 self.issuer.mint(subject, "https://graph.microsoft.com/", now, entropy),
-                now.0 + life,
+                now.0 + lives,
             ),
             Lie::Expired => {
-                let then = now - Seconds(2 * life);
-                (self.issuer.mint(subject, resource, then, entropy), now.0 + life)
+                let then = now - Seconds(2 * lives);
+                (self.issuer.mint(subject, resource, then, entropy), now.0 + lives)
             }
             Lie::Garbage => return read(b"<html>busy</html>", subject, resource, now),
             Lie::Identity => {
                 let other = Subject { client_id: ClientId::from_bytes([7; 16]), ..*subject };
-                (self.issuer.mint(&other, resource, now, entropy), now.0 + life)
+                (self.issuer.mint(&other, resource, now, entropy), now.0 + lives)
             }
             Lie::NotYet => {
                 let then = now + Seconds(2000);
-                (self.issuer.mint(subject, resource, then, entropy), then.0 + life)
+                (self.issuer.mint(subject, resource, then, entropy), then.0 + lives)
             }
         };
         let jwt = lied?.jwt().to_owned();
         let body = serde_json::json!({
             "access_token": jwt,
-            "expires_in": life.to_string(),
+            "expires_in": lives.to_string(),
             "expires_on": expires.to_string(),
         });
         read(body.to_string().as_bytes(), subject, resource, now)

@@ -7,7 +7,6 @@
 mod algorithm;
 mod assertion;
 mod body;
-mod claimed;
 mod claims;
 mod client_key;
 mod flaw;

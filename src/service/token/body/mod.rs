@@ -1,9 +1,11 @@
 //! Response that carries a token: the all-strings object of Entra's v1 token endpoint, which IMDS passes on.
 //! It is rendered once; an answer only inserts the digits of `expires_in`.
 
+mod claimed;
+
 use serde::Deserialize;
 
-use super::claimed::Claimed;
+use self::claimed::Claimed;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::ClientId;
 
