@@ -32,6 +32,8 @@ struct Held {
 pub(crate) struct Mints {
     calls: HashMap<u64, Call>,
     held: HashMap<CallKey, Held>,
+    /// Step of the last landing of each token. Of two that overlap, either may be what the cache holds.
+    landings: HashMap<CallKey, StepNumber>,
     /// Step in which each lane took its job.
     taken: HashMap<usize, StepNumber>,
 }
@@ -89,7 +91,12 @@ impl Mints {
         let is_calm = others == 0 && past.disturbances_since(taken) == 0;
         let ended = self.calls.extract_if(|_, call| call.lane == lane);
         for (_, call) in ended {
-            let Some(expires) = call.expires.filter(|_| is_calm) else { continue };
+            let Some(expires) = call.expires else { continue };
+            let before = self.landings.insert(call.key.clone(), step);
+            if !is_calm || before.is_some_and(|before| before >= taken) {
+                self.held.remove(&call.key);
+                continue;
+            }
             let life = expires.saturating_sub(call.wall);
             let calm = (life * u64::from(settings.refresh_percent - 5) / 100).max(1);
             let held = Held { step, from: call.wall, until: call.wall + calm };

@@ -175,6 +175,7 @@ impl Run<'_> {
         for event in events {
             match event {
                 Event::Asked { number, key } => {
+                    self.note(|| format!("lane {lane} calls the source, call {number}: {}", key.2));
                     let (step, clock) = (self.step, &self.machine.clock);
                     let fault = self.mints.begin((number, key, lane), (step, &self.past), clock);
                     let is_certain = !self.machine.settings.is_forgetful();
@@ -192,6 +193,7 @@ impl Run<'_> {
                     checks::key_was_published(&kid, &self.keys, &self.machine.settings)?;
                 }
                 Event::Failed { number, has_panicked } => {
+                    self.note(|| format!("call {number} failed"));
                     self.counts.failed_mints += 1;
                     self.mints.failed(number);
                     self.failing.push((lane, has_panicked));
@@ -206,6 +208,7 @@ impl Run<'_> {
             }
         }
         if self.threads.lanes[lane].at == Stop::Idle {
+            self.note(|| format!("lane {lane} is idle"));
             self.failing.retain(|(own, _)| *own != lane);
             let others = self.node.as_ref().map_or(0, |node| node.broker.stats().lanes.queued);
             self.mints.landed((lane, others), (step, &self.past), &self.machine.settings);

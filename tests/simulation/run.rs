@@ -249,6 +249,7 @@ impl<'a> Run<'a> {
             }
             Move::BeginLane(number) => {
                 self.mints.taken(number, self.step);
+                self.note(|| format!("lane {number} takes a job"));
                 let node = self.node.as_ref().unwrap();
                 let lane = Arc::clone(&node.lanes[number]);
                 self.threads.lanes[number].begin(move || {
