@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// What the scheduler tells a thread.
+/// Order of the scheduler to a thread.
 pub(crate) enum Order {
     /// The process is about to die: return at once, and do not stop again.
     Die,
@@ -17,7 +17,7 @@ pub(crate) enum Order {
     Work(Work),
 }
 
-/// Where a thread stopped.
+/// Place at which a thread stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// The work is done.
@@ -61,7 +61,7 @@ pub(crate) struct Actor {
     orders: Option<Sender<Order>>,
     stops: Receiver<Stop>,
     thread: Option<JoinHandle<()>>,
-    /// Where it stands.
+    /// Place at which it stands.
     pub(crate) at: Stop,
 }
 

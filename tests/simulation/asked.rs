@@ -34,7 +34,7 @@ impl Wake for Waking {
 
 type Answered = Result<Answer, TokenError>;
 
-/// What a request asks for.
+/// Content of a request.
 #[derive(Clone)]
 pub(crate) struct Wish {
     pub(crate) address: IpAddr,

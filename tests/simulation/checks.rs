@@ -122,8 +122,8 @@ pub(crate) struct Faults {
     pub(crate) has_revoked: bool,
 }
 
-/// The longest time until a request is answered, in seconds: all mints that may come first, for each attempt that a
-/// change of the world, the keys or the clock caused.
+/// Returns the longest time until a request is answered, in seconds. All mints that may come first count, for each
+/// attempt that a change of the world, the keys or the clock caused.
 fn bound(asked: &Asked, past: &Past, faults: &Faults, settings: &Settings) -> u64 {
     let disturbances = past.disturbances_since(asked.step) as u64;
     let rounds = |ahead: u64| ahead / settings.lanes as u64 + 2;
@@ -149,7 +149,7 @@ pub(crate) fn answer_is_in_time(
     })
 }
 
-/// What the process shows, and what the disk holds, is what was acknowledged.
+/// The process shows what was acknowledged, and the disk holds it.
 pub(crate) fn changes_are_kept(
     acknowledged: &World,
     node: &Node,

@@ -1,6 +1,6 @@
-//! What happened in histories, in numbers.
+//! Counts of the events of histories.
 
-/// What happened in histories.
+/// Counts of the events of histories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) histories: u64,

@@ -29,7 +29,7 @@ struct Content {
     mode: DiskMode,
     /// Changes of the last commit that has not been looked at.
     offered: Option<Vec<Change>>,
-    /// Whether the last failed commit was stored.
+    /// True if the last failed commit was stored.
     is_stored: bool,
 }
 

@@ -115,7 +115,7 @@ impl Settings {
 pub(crate) struct History {
     pub(crate) seed: u64,
     pub(crate) settings: Settings,
-    /// What happens, by the second since the beginning.
+    /// Operations, by the second since the beginning.
     pub(crate) ops: Vec<(u64, Op)>,
 }
 

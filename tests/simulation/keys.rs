@@ -1,4 +1,4 @@
-//! What verifiers can know of the signing keys: when each was published first, and whether it still is.
+//! Knowledge that verifiers can have of the signing keys: the time of first publication, and the present set.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

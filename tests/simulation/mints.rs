@@ -80,7 +80,7 @@ impl Mints {
     }
 
     /// Notes that a lane has ended its job: what it minted is in the cache. If other jobs wait, one of them may be a mint of
-    /// the same token: it was asked for when the old one had expired, and a renewal was on its way.
+    /// the same token. A caller wanted it after the old one had expired, while a renewal was on its way.
     pub(crate) fn landed(
         &mut self,
         (lane, others): (usize, u64),

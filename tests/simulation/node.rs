@@ -31,7 +31,7 @@ pub(crate) struct Node {
     pub(crate) source: Arc<Source>,
 }
 
-/// What every process of a history shares.
+/// Parts that all processes of a history share.
 #[derive(Clone)]
 pub(crate) struct Machine {
     pub(crate) clock: Arc<VirtualClock>,
@@ -118,7 +118,7 @@ pub(crate) enum Job {
     Rotate,
 }
 
-/// How it ended.
+/// Outcome of a job.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Done,

@@ -29,7 +29,7 @@ struct Outage {
     end: u64,
 }
 
-/// What happened in outages.
+/// Counts of the events of outages.
 #[derive(Clone, Copy, Debug, Default)]
 struct Figures {
     outages: u64,

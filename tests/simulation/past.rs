@@ -1,4 +1,4 @@
-//! Which worlds there were, and when: what an answer may follow depends on it.
+//! All worlds of a history, with the time of each. The answers that are right follow from them.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! What a step of the scheduler brings about, and the checks that follow.
+//! Consequences of a step of the scheduler, and the checks that follow.
 
 use std::net::IpAddr;
 use std::sync::Arc;

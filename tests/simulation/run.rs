@@ -41,7 +41,7 @@ impl Threads {
 /// Seconds by which a clock may be set back without harm to anything.
 const LEEWAY: i64 = 300;
 
-/// What can go on.
+/// Something that can go on.
 #[derive(Clone, Copy, Debug)]
 enum Move {
     /// The next operation of the history.
@@ -71,7 +71,7 @@ pub(crate) struct Run<'a> {
     pub(crate) job: Option<Job>,
     /// True once the present job has asked the disk to store something.
     pub(crate) has_offered: bool,
-    /// Whether the last failed change is stored, until the process finds out.
+    /// True if the last failed change is stored. `None` once the process has found out.
     pub(crate) doubt: Option<bool>,
     pub(crate) outcome: Arc<Mutex<Option<Outcome>>>,
     pub(crate) asked: HashMap<usize, Asked>,

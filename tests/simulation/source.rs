@@ -33,7 +33,7 @@ pub(crate) enum SourceMode {
     Up,
 }
 
-/// What is wrong with an answer.
+/// Flaw of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lie {
     /// The token is for another resource.

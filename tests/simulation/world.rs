@@ -89,7 +89,7 @@ pub(crate) struct Expected {
     pub(crate) vm_id: VmId,
 }
 
-/// Why a caller must get none.
+/// Reason for which a caller must get none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Ambiguous,
