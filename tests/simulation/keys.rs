@@ -109,9 +109,11 @@ impl Published {
 
     /// Returns true if the key was published long ago: by the wall clock or by the time that passed.
     fn is_old(&self, kid: &str, clock: &VirtualClock, min_distance: u64) -> bool {
+        // The directory decided when the write began.
+        let wall = self.write.map_or(0, |own| own.wall).max(clock.wall());
         self.keys.get(kid).is_some_and(|key| {
             clock.second() - key.second >= min_distance
-                || clock.wall().saturating_sub(key.wall) >= min_distance
+                || wall.saturating_sub(key.wall) >= min_distance
         })
     }
 
