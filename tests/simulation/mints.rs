@@ -34,12 +34,12 @@ pub(crate) struct Mints {
     held: HashMap<CallKey, Held>,
     /// Step of the last landing of each token. Of two that overlap, either may be what the cache holds.
     landings: HashMap<CallKey, StepNumber>,
-    /// Step in which each lane took its job.
+    /// Step from which the job of each lane may have waited.
     taken: HashMap<usize, StepNumber>,
 }
 
 impl Mints {
-    /// Notes that a lane takes a job.
+    /// Notes that a lane takes a job, which came in this step or later.
     pub(crate) fn taken(&mut self, lane: usize, step: StepNumber) {
         self.taken.insert(lane, step);
     }

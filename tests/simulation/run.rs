@@ -82,6 +82,8 @@ pub(crate) struct Run<'a> {
     pub(crate) past: Past,
     pub(crate) keys: Published,
     pub(crate) mints: Mints,
+    /// Last step in which no job waited for a lane.
+    last_empty: StepNumber,
     /// Lanes whose present job failed, and whether it panicked.
     pub(crate) failing: Vec<(usize, bool)>,
     pub(crate) faults: Faults,
@@ -121,6 +123,7 @@ impl<'a> Run<'a> {
             past: Past::new(World::of(node::seed())),
             keys: Published::default(),
             mints: Mints::default(),
+            last_empty: 0,
             failing: Vec::new(),
             faults: Faults::default(),
             admitted: Admitted::default(),
@@ -171,7 +174,7 @@ impl<'a> Run<'a> {
     }
 
     /// Returns everything that can happen now.
-    fn moves(&self) -> Vec<Move> {
+    fn moves(&mut self) -> Vec<Move> {
         let second = self.second();
         let mut moves = Vec::new();
         if self.ops.front().is_some_and(|(at, _)| *at <= second) {
@@ -191,6 +194,9 @@ impl<'a> Run<'a> {
         }
         let has_work =
             node.lanes.iter().find_map(|lane| lane.try_lock()).is_some_and(|lane| lane.has_work());
+        if !has_work {
+            self.last_empty = self.step;
+        }
         for (number, lane) in self.threads.lanes.iter().enumerate().take(node.lanes.len()) {
             if lane.is_ready(second) {
                 moves.push(Move::Lane(number));
@@ -248,7 +254,8 @@ impl<'a> Run<'a> {
                 self.after_lane(number)?;
             }
             Move::BeginLane(number) => {
-                self.mints.taken(number, self.step);
+                // The job has waited since then, at most.
+                self.mints.taken(number, self.last_empty);
                 self.note(|| format!("lane {number} takes a job"));
                 let node = self.node.as_ref().unwrap();
                 let lane = Arc::clone(&node.lanes[number]);
