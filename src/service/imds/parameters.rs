@@ -37,6 +37,12 @@ impl<'a> Parameters<'a> {
         Ok(Self { selector, resource: resource(query)?, freshness: Freshness::Held })
     }
 
+    /// Copies the parameters of a request.
+    pub(super) fn of(request: &TokenRequest<'_>) -> Self {
+        let TokenRequest { selector, resource, freshness } = *request;
+        Self { selector: selector.cloned(), resource: resource.to_owned().into(), freshness }
+    }
+
     pub(super) fn request(&self) -> TokenRequest<'_> {
         let Self { selector, resource, freshness } = self;
         TokenRequest { selector: selector.as_ref(), resource, freshness: *freshness }
