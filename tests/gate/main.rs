@@ -450,9 +450,14 @@ fn a_revision_that_does_not_build_is_no_base_and_leaves_no_work_tree() {
 #[test]
 fn the_patches_of_the_proofs_apply_to_the_broker() {
     // If a patch does not apply, its script proves nothing, which shows only once a month.
-    for patch in
-        ["benches/gate/slow.patch", "benches/gate/sleep.patch", "benches/count/planted.patch"]
-    {
+    for patch in [
+        "benches/gate/slow.patch",
+        "benches/gate/sleep.patch",
+        "benches/count/planted.patch",
+        "tests/simulation/planted/key.patch",
+        "tests/simulation/planted/nbf.patch",
+        "tests/simulation/planted/removal.patch",
+    ] {
         let output = Command::new("git").args(["apply", "--check", patch]).output().unwrap();
         assert!(output.status.success(), "{patch}: {}", stderr(&output));
     }

@@ -128,14 +128,55 @@ struct Queues {
     closed: bool,
 }
 
+/// A mint lane. A thread of the broker runs it. A simulation performs its jobs one by one instead, on a thread of its own.
+#[derive(Debug)]
+pub struct Lane {
+    shared: Arc<Shared>,
+    rng: StdRng,
+}
+
+impl Lane {
+    /// Returns true if a mint or a renewal waits for a lane.
+    pub fn has_work(&self) -> bool {
+        let queues = self.shared.queues.lock();
+        !(queues.mints.is_empty() && queues.renewals.is_empty())
+    }
+
+    /// Performs the next mint or renewal on this thread, if one waits. Returns false if none does.
+    pub fn step(&mut self) -> bool {
+        let job = self.shared.queues.lock().take();
+        let Some(job) = job else { return false };
+        self.shared.perform_guarded(job, &mut self.rng);
+        true
+    }
+
+    fn run(mut self) {
+        let stopwatch = Monotonic::start();
+        while let Some(job) = self.shared.next() {
+            let started_ns = stopwatch.now_ns();
+            self.shared.perform_guarded(job, &mut self.rng);
+            let spent_ns = stopwatch.now_ns() - started_ns;
+            self.shared.counters.mint_ns.fetch_add(spent_ns, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Queues {
+    /// Takes the next job: callers' mints come before renewals.
+    fn take(&mut self) -> Option<Job> {
+        self.mints.pop_front().or_else(|| self.renewals.pop_front())
+    }
+}
+
 impl Lanes {
-    pub(super) fn start(
+    /// Creates the queues, and the lanes that take from them. No thread runs them yet.
+    pub(super) fn new(
         directory: &Arc<Directory>,
         (cache, token_index): (&Arc<TokenCache>, &Arc<TokenIndex>),
         source: Arc<dyn TokenSource>,
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
-    ) -> std::io::Result<Self> {
+    ) -> (Self, Vec<Lane>) {
         let shared = Arc::new(Shared {
             directory: Arc::clone(directory),
             cache: Arc::clone(cache),
@@ -149,13 +190,21 @@ impl Lanes {
             counters: Counters::default(),
         });
         let mut seeds = StdRng::from_seed(options.seed);
-        let mut lanes = Self { shared, threads: Vec::new() };
-        for lane in 0..options.mint_lanes.get() {
-            let (shared, rng) = (Arc::clone(&lanes.shared), StdRng::from_rng(&mut seeds));
-            let thread = std::thread::Builder::new().name(format!("mint-{lane}"));
-            lanes.threads.push(thread.spawn(move || shared.run(rng))?);
+        let lane = |_| Lane { shared: Arc::clone(&shared), rng: StdRng::from_rng(&mut seeds) };
+        let lanes = (0..options.mint_lanes.get()).map(lane).collect();
+        (Self { shared, threads: Vec::new() }, lanes)
+    }
+
+    /// Starts a thread for each lane.
+    ///
+    /// # Errors
+    /// Returns the system's error when a thread cannot be started.
+    pub(super) fn start(&mut self, lanes: Vec<Lane>) -> std::io::Result<()> {
+        for (number, lane) in lanes.into_iter().enumerate() {
+            let thread = std::thread::Builder::new().name(format!("mint-{number}"));
+            self.threads.push(thread.spawn(move || lane.run())?);
         }
-        Ok(lanes)
+        Ok(())
     }
 
     /// Queues a mint that callers wait for. Refuses it at once when the queue is full.
@@ -218,19 +267,13 @@ impl Drop for Lanes {
 }
 
 impl Shared {
-    fn run(&self, mut rng: StdRng) {
-        let stopwatch = Monotonic::start();
-        while let Some(job) = self.next() {
-            let started_ns = stopwatch.now_ns();
-            // If a lane died, its callers would wait for ever. Unwinding drops the job, which lands its
-            // flight, and the lane goes on.
-            let result = std::panic::catch_unwind(AssertUnwindSafe(|| self.perform(job, &mut rng)));
-            if result.is_err() {
-                self.counters.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::error!("a mint panicked; its callers were told, the lane goes on");
-            }
-            let spent_ns = stopwatch.now_ns() - started_ns;
-            self.counters.mint_ns.fetch_add(spent_ns, Ordering::Relaxed);
+    /// Performs a job. If a lane died, its callers would wait for ever. Unwinding drops the job, which lands its
+    /// flight, and the lane goes on.
+    fn perform_guarded(&self, job: Job, rng: &mut StdRng) {
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| self.perform(job, rng)));
+        if result.is_err() {
+            self.counters.failures.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a mint panicked; its callers were told, the lane goes on");
         }
     }
 
@@ -240,7 +283,7 @@ impl Shared {
             if queues.closed {
                 return None;
             }
-            let job = queues.mints.pop_front().or_else(|| queues.renewals.pop_front());
+            let job = queues.take();
             if job.is_some() {
                 return job;
             }

@@ -24,7 +24,7 @@ use crate::service::world::{
 
 pub(crate) use error::TokenCache;
 pub use error::TokenError;
-pub use lanes::{BrokerOptions, LaneStats};
+pub use lanes::{BrokerOptions, Lane, LaneStats};
 use lanes::{Job, Lanes, Purpose, Wanted};
 pub(crate) use secrets::CallerSecrets;
 use token_index::{Resource, TokenIndex};
@@ -125,9 +125,23 @@ impl Broker {
         clock: Arc<dyn Clock>,
         options: &BrokerOptions,
     ) -> std::io::Result<Self> {
+        let (mut broker, lanes) = Self::with_lanes(directory, source, clock, options);
+        broker.lanes.start(lanes)?;
+        Ok(broker)
+    }
+
+    /// Creates the broker and its mint lanes, which no thread runs: the caller performs their jobs, in the order that
+    /// it wants to test.
+    pub fn with_lanes(
+        directory: Arc<Directory>,
+        source: Arc<dyn TokenSource>,
+        clock: Arc<dyn Clock>,
+        options: &BrokerOptions,
+    ) -> (Self, Vec<Lane>) {
         let cache = Arc::new(TokenCache::new(options.cache_entries.get()));
         let token_index = Arc::<TokenIndex>::default();
-        let lanes = Lanes::start(&directory, (&cache, &token_index), source, clock, options)?;
+        let (lanes, of_lanes) =
+            Lanes::new(&directory, (&cache, &token_index), source, clock, options);
         // The directory records the end before it calls this. So a mint that lands later sees the end.
         let (held, noted) = (Arc::clone(&cache), Arc::clone(&token_index));
         directory.on_end(move |ended| match ended {
@@ -137,7 +151,7 @@ impl Broker {
             }
         });
         let [coalesced, misses, refused] = Default::default();
-        Ok(Self { directory, cache, token_index, lanes, coalesced, misses, refused })
+        (Self { directory, cache, token_index, lanes, coalesced, misses, refused }, of_lanes)
     }
 
     /// Returns the directory of the world.

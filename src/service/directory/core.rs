@@ -12,6 +12,7 @@ use super::addresses;
 use super::effective::{ChangeTime, Ended};
 use super::error::{DirectoryError, SigningKeyError};
 use super::key_cache::KeyCache;
+use super::keys::KeyUse;
 use super::options::{CredentialOptions, DirectoryOptions, SigningOptions};
 use super::slot::{Called, VmSlot};
 use super::state::State;
@@ -50,6 +51,7 @@ pub struct Directory {
     pub(super) ring: Arc<KeyRing>,
     /// Serialises changes of the signing keys.
     pub(super) key_turns: Mutex<()>,
+    pub(super) key_use: Mutex<KeyUse>,
     /// Count of signing keys revoked since the start.
     pub(super) revocations: AtomicU64,
     pub(super) subscribers: RwLock<Vec<Subscriber>>,
@@ -111,6 +113,7 @@ impl Directory {
             key_cache: KeyCache::default(),
             ring: empty_ring(now)?,
             key_turns: Mutex::default(),
+            key_use: Mutex::new(KeyUse::new(now)),
             revocations: AtomicU64::default(),
             writer: Mutex::new(Writer { revision, rng, doubtful: Vec::new() }),
         };
@@ -266,7 +269,7 @@ impl Directory {
         if found == Revision(writer.revision.0 + doubtful.len() as u64) {
             writer.revision = found;
             self.apply(doubtful, now);
-            if let Err(error) = self.load_ring() {
+            if let Err(error) = self.load_ring(now) {
                 tracing::error!(%error, "the signing keys cannot be read; start again");
             }
         }

@@ -2,17 +2,20 @@
 //! may be valid. The rules are in `plan`.
 
 mod plan;
+mod use_of;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+pub(super) use self::use_of::KeyUse;
 use super::core::Directory;
 use super::effective::Ended;
 use super::error::SigningKeyError;
 use super::state::State;
 use crate::base::clock::{Seconds, UnixSeconds};
+use crate::service::store::StoreError;
 use crate::service::token::{KeyMaterial, KeyRing, Keys, SigningKey};
 use crate::service::world::record::{Change, StoredSigningKey};
 
@@ -29,11 +32,19 @@ impl Directory {
     /// Returns `TooSoon` or `TooMany`, or an error when a key cannot be generated or stored. The keys are
     /// then unchanged.
     pub fn rotate_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        self.settle_doubt(now)?;
         self.settle_signing_keys(now)?;
         // Checked before a key is generated, which takes 100 ms, and again in the write.
-        plan::may_take_over(&stored(&self.read()), now, self.signing.min_distance)?;
+        let may = |keys: &[_]| {
+            let next_since = self.key_use.lock().next_since();
+            plan::may_take_over(keys, now, next_since, self.signing.min_distance)
+        };
+        may(&stored(&self.read()))?;
         let material = KeyMaterial::generate(self.signing.algorithm, now)?;
-        self.change_keys(now, |keys| plan::take_over(keys, now, &material, self.signing))
+        self.change_keys(now, |keys| {
+            may(&keys)?;
+            plan::take_over(keys, now, &material, self.signing)
+        })
     }
 
     /// Revokes the current key, and makes the next key sign from `now` on, whether or not verifiers know it.
@@ -42,6 +53,8 @@ impl Directory {
     /// # Errors
     /// Returns an error when a key cannot be generated or stored. The keys are then unchanged.
     pub fn revoke_signing_key(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
+        self.settle_doubt(now)?;
+        self.settle_signing_keys(now)?;
         let material = KeyMaterial::generate(self.signing.algorithm, now)?;
         self.change_keys(now, |keys| plan::revoke(keys, now, &material, self.signing))
     }
@@ -80,13 +93,26 @@ impl Directory {
             self.change_keys(now, |keys| plan::begin(keys, now, [&first, &next], self.signing))?;
         }
         self.settle_signing_keys(now)?;
-        self.load_ring()
+        self.load_ring(now)?;
+        let retired = stored(&self.read()).into_iter().rfind(|key| key.retired.is_some());
+        if let Some(retired) = retired {
+            self.key_use.lock().start(retired.kid, now);
+        }
+        Ok(())
+    }
+
+    /// Finds out whether an earlier change is stored whose commit failed. If so, it comes into effect.
+    fn settle_doubt(&self, now: UnixSeconds) -> Result<(), StoreError> {
+        self.write(now, |_, _| Ok((Vec::new(), ())))
     }
 
     /// Stores the corrections that the keys need before they are used at `now`. Usually there are none.
     fn settle_signing_keys(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
-        let settled =
-            |state: &State| plan::settle(state.signing_keys().map(|key| &**key), now, self.signing);
+        self.key_use.lock().settle(now);
+        let settled = |state: &State| {
+            let key_use = self.key_use.lock();
+            plan::settle(state.signing_keys().map(|key| &**key), now, &key_use, self.signing)
+        };
         if settled(&self.read()).is_empty() {
             return Ok(());
         }
@@ -102,13 +128,14 @@ impl Directory {
         let _turn = self.key_turns.lock();
         let planned = |state: &State| plan(stored(state));
         self.write(now, |state, _| Ok::<_, SigningKeyError>((planned(state)?, ())))?;
-        self.load_ring()
+        self.load_ring(now)
     }
 
-    /// Loads the stored keys into the ring. If the key that signed until now is not stored, it was revoked.
-    pub(super) fn load_ring(&self) -> Result<(), SigningKeyError> {
+    /// Loads the stored keys into the ring at `now`. If the key that signed until now is not stored, it was revoked.
+    pub(super) fn load_ring(&self, now: UnixSeconds) -> Result<(), SigningKeyError> {
         let keys = ready(&stored(&self.read()))?;
         let before = self.ring.keys();
+        self.key_use.lock().note(&before, &keys, now);
         let is_kept = keys.published().any(|key| key.jwk().kid == before.current.jwk().kid);
         self.ring.replace(keys);
         if !is_kept {

@@ -5,6 +5,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
+use super::use_of::KeyUse;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::service::directory::effective::LEEWAY;
 use crate::service::directory::error::{KEYS_MAX, SigningKeyError};
@@ -30,10 +31,11 @@ pub(super) fn begin(
 pub(super) fn may_take_over(
     keys: &[StoredSigningKey],
     now: UnixSeconds,
+    next_since: UnixSeconds,
     min_distance: Seconds,
 ) -> Result<(), SigningKeyError> {
     let published = keys.iter().filter_map(|key| key.signs_from).max();
-    let until = published.map_or(now, |published| published + min_distance);
+    let until = published.map_or(now, |published| published.max(next_since) + min_distance);
     if now < until {
         return Err(SigningKeyError::TooSoon { now, until });
     }
@@ -47,18 +49,17 @@ pub(super) fn may_take_over(
     }
 }
 
-/// Makes the next key sign, and publishes a new next key.
+/// Makes the next key sign, and publishes a new next key. The caller has asked [`may_take_over`].
 pub(super) fn take_over(
     keys: Vec<StoredSigningKey>,
     now: UnixSeconds,
     material: &KeyMaterial,
     options: SigningOptions,
 ) -> Result<Vec<Change>, SigningKeyError> {
-    may_take_over(&keys, now, options.min_distance)?;
     succeed(keys, now, material, options, |key| ended(key, now))
 }
 
-/// Does the same as [`take_over`], but without its checks, and removes the current key.
+/// Does the same as [`take_over`], whether or not verifiers know the next key, and removes the current key.
 pub(super) fn revoke(
     keys: Vec<StoredSigningKey>,
     now: UnixSeconds,
@@ -85,15 +86,19 @@ fn succeed(
 }
 
 /// Returns the corrections that the keys need before they are used. Times in the future, left when the clock
-/// was set back, become `now`. The current key must outlive the tokens that it signs from now on.
+/// was set back, become `now`. The current key must outlive the tokens that it signs from now on, and a retired key those
+/// that it signed after the change that retired it was planned.
 pub(super) fn settle<'a>(
     keys: impl Iterator<Item = &'a StoredSigningKey>,
     now: UnixSeconds,
+    key_use: &KeyUse,
     options: SigningOptions,
 ) -> Vec<Change> {
     let past = |moment: UnixSeconds| if moment > now + LEEWAY { now } else { moment };
     let settled = keys.filter_map(|key| {
-        let (signs_from, retired) = (key.signs_from.map(past), key.retired.map(past));
+        let signed_until = key_use.signed_until(&key.kid);
+        let retired = key.retired.map(|retired| retired.max(signed_until.unwrap_or(retired)));
+        let (signs_from, retired) = (key.signs_from.map(past), retired.map(past));
         let signs = retired.is_none();
         let longest = |known: u64| if signs { known.max(options.token_lifetime.0) } else { known };
         let token_lifetime_seconds = key.token_lifetime_seconds.map(longest);

@@ -123,3 +123,56 @@ fn a_revocation_that_was_stored_after_all_ends_the_tokens_of_the_key() {
         assert_eq!(directory.revocations(), before + u64::from(told), "{disk:?}");
     }
 }
+
+/// Returns a directory on this disk that publishes keys for 100 s before they sign.
+fn with_distance(flaky: &Flaky) -> Directory {
+    let options = options(Seconds(0));
+    let signing = SigningOptions { min_distance: Seconds(100), ..options.signing };
+    let options = DirectoryOptions { signing, ..options };
+    let seed = || Ok(file::demo().unwrap());
+    Directory::open::<DirectoryError>(Box::new(flaky.clone()), seed, NOW, &options).unwrap()
+}
+
+fn published(directory: &Directory) -> Vec<String> {
+    directory.ring().keys().published().map(|key| key.jwk().kid.clone()).collect()
+}
+
+#[test]
+fn a_key_whose_publication_was_in_doubt_signs_only_once_verifiers_had_time_to_read_it() {
+    let flaky = Flaky::default();
+    let directory = with_distance(&flaky);
+    flaky.set(Disk::FailsAfter);
+    directory.rotate_signing_keys(NOW + Seconds(100)).unwrap_err();
+    flaky.set(Disk::Works);
+    // The new next key is published here, long after it was stored.
+    let late = NOW + Seconds(5_000);
+    let refused = directory.rotate_signing_keys(late).unwrap_err();
+    let until = late + Seconds(100);
+    assert!(
+        matches!(refused, SigningKeyError::TooSoon { until: told, .. } if told == until),
+        "{refused}"
+    );
+    directory.rotate_signing_keys(until).unwrap();
+}
+
+#[test]
+fn a_key_that_signed_while_its_end_was_in_doubt_stays_published_for_its_last_tokens() {
+    const DAY: Seconds = Seconds(86_400);
+    for ends in [Directory::rotate_signing_keys, Directory::revoke_signing_key] {
+        let flaky = Flaky::default();
+        let directory = flaky.open();
+        let first = published(&directory)[0].clone();
+        flaky.set(Disk::FailsAfter);
+        directory.rotate_signing_keys(NOW).unwrap_err();
+        flaky.set(Disk::Works);
+        // Until now the first key signed, although the store says that it was retired two days ago.
+        let settled = NOW + DAY + DAY;
+        assert_eq!(published(&directory)[0], first);
+        ends(&directory, settled).unwrap();
+        assert!(published(&directory).contains(&first));
+        directory.rotate_signing_keys(settled + DAY + Seconds(300)).unwrap();
+        assert!(published(&directory).contains(&first));
+        directory.rotate_signing_keys(settled + DAY + Seconds(301)).unwrap();
+        assert!(!published(&directory).contains(&first));
+    }
+}

@@ -1,10 +1,13 @@
 //! Response that carries a token: the all-strings object of Entra's v1 token endpoint, which IMDS passes on.
 //! It is rendered once; an answer only inserts the digits of `expires_in`.
 
+mod claimed;
+
 use std::convert::Infallible;
 
 use serde::Deserialize;
 
+use self::claimed::Claimed;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::{ClientId, GUID_CHARS};
 
@@ -76,7 +79,8 @@ pub struct Token {
 
 impl Token {
     /// Reads the token from a token service's answer (RFC 6749 section 5.1), received at `now`. Returns
-    /// `None` if the answer holds no token or the token has expired. Numbers may be written as strings, as in
+    /// `None` if the answer holds no token, or if the token says that it is another client's, is for another
+    /// resource, or is not valid now. Numbers may be written as strings, as in
     /// answers of Entra's v1.0 endpoint.
     pub fn from_answer(
         body: &[u8],
@@ -93,6 +97,11 @@ impl Token {
             Some(moment) => UnixSeconds(moment.number()?),
             None => now + lives,
         };
+        let claimed = Claimed::by(&jwt);
+        if !claimed.fits(client_id, resource, now) {
+            return None;
+        }
+        let expires_on = claimed.expires_on(expires_on);
         if jwt.is_empty() || !jwt.bytes().all(is_jwt_byte) || expires_on <= now {
             return None;
         }
