@@ -32,5 +32,8 @@
 
 pub mod base;
 pub mod cli;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod harness;
 pub mod service;

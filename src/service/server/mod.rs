@@ -31,7 +31,6 @@ use crate::base::tls;
 use crate::base::tls::{ServerTls, client_config};
 use crate::service::admin::hiccups::Probe;
 use crate::service::admin::{Admin, AdminOptions, Guard, MetricSources, TestTools};
-use crate::service::arm;
 use crate::service::arm::{Arm, ArmOptions};
 use crate::service::broker::{Broker, CallerSecrets};
 use crate::service::faults::{Faults, Faulty, FaultySource, Target};

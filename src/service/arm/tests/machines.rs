@@ -279,7 +279,7 @@ fn a_machine_of_a_world_file_shows_address_and_limits_so_that_a_round_trip_keeps
     assert_eq!(shown["tags"]["mintbench-address"], "10.0.0.9");
     assert_eq!(shown["tags"]["mintbench-throttle"], "azure");
     assert_eq!(world.put(&vm, &shown).status, 200);
-    let record = Arc::clone(&world.directory.read().vm(&id).unwrap().vm.record);
+    let record = world.directory.read().vm(&id).unwrap().vm.record.clone();
     assert_eq!(record.address, Some("10.0.0.9".parse().unwrap()));
     assert_eq!(record.throttle, Some(Throttle::AZURE));
 }
