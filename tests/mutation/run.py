@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / "target" / "mutation" / "tree"
 # What the guards do not need, and what would take time to compile.
 LEFT_OUT = re.compile(r"^(#\[cfg\(any\(test, fuzzing\)\)\]\n#\[doc\(hidden\)\]\n)?pub mod (cli|fuzz|harness);\n", re.M)
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 def listed():
@@ -81,12 +81,11 @@ def build(mutants):
         messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
         if built.returncode == 0:
             return next(one["executable"] for one in messages if is_of_library(one)), left
-        wrong = set()
-        for message in messages:
-            if message.get("reason") == "compiler-message" and message["message"]["level"] == "error":
-                wrong.update(marked(message["message"]))
+        errors = [one["message"] for one in messages if one.get("reason") == "compiler-message"]
+        errors = [error for error in errors if error["level"] == "error"]
+        wrong = set().union(*(marked(error) for error in errors))
         if not wrong:
-            sys.exit("the tree with the switches does not compile, and no switch is to blame")
+            sys.exit("".join(error["rendered"] for error in errors) + "no switch is to blame for these errors")
         print(f"{len(wrong)} mutants do not compile", file=sys.stderr)
         left = [mutant for mutant in left if mutant["number"] not in wrong]
 
@@ -160,10 +159,15 @@ def judged(program, mutants):
                 by_mutant[number].append(test)
 
         def outcome(mutant):
-            own = by_mutant[mutant["number"]]
-            if not own:
-                return "unreached"
-            return "missed" if survives(program, mutant["number"], own) else "caught"
+            reaching = by_mutant[mutant["number"]]
+            # Tests of the same module are the likeliest to fail, and the fastest.
+            module = mutant["file"].removeprefix("src/").removesuffix(".rs").removesuffix("/mod").replace("/", "::")
+            near = [test for test in reaching if test.startswith(module)]
+            rest = [test for test in reaching if not test.startswith(module)]
+            survived = all(survives(program, mutant["number"], tests) for tests in (near, rest) if tests)
+            verdict = ("missed" if reaching else "unreached") if survived else "caught"
+            print(f"{verdict}: {mutant['name']}", file=sys.stderr, flush=True)
+            return verdict
         return list(pool.map(outcome, mutants))
 
 

@@ -99,19 +99,17 @@ class Writer:
 
     def of_function_item(self, node):
         body = node.child_by_field_name("body")
-        named = [child for child in body.children if child.is_named] if body else []
+        if body is None or re.search(rb"\bconst fn\b", self.bytes[node.start_byte:body.start_byte]):
+            # A switch is no constant.
+            return node.text.decode()
+        named = [child for child in body.children if child.is_named]
         mutants = self.found("FnValue", named[0].start_byte) if named else []
-        before = self.bytes[node.start_byte:body.start_byte].decode() if body else ""
+        before = self.bytes[node.start_byte:body.start_byte].decode()
         if not mutants:
-            text = self.text(body) if body else self.bytes[node.start_byte:node.end_byte].decode()
-            inner = before + text
-        else:
-            switches = "".join(
-                f"if {ON}({one['number']}) {{ return {one['replacement']}; }}\n" for one in mutants)
-            inner = before + "{\n" + switches + self.text(body)[1:]
-        # A switch is no constant.
-        head = inner[:len(before)]
-        return re.sub(r"\bconst fn\b", "fn", head) + inner[len(before):] if MARK.search(inner) else inner
+            return before + self.text(body)
+        switches = "".join(
+            f"if {ON}({one['number']}) {{ return {one['replacement']}; }}\n" for one in mutants)
+        return before + "{\n" + switches + self.text(body)[1:]
 
     def of_binary_expression(self, node):
         operator = node.child_by_field_name("operator")

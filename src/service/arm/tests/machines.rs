@@ -1,6 +1,5 @@
 //! Virtual machines and their identity property.
 
-use std::sync::Arc;
 
 use super::*;
 use crate::base::ids::ArmId;
