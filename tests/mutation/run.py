@@ -4,7 +4,7 @@
 
 cargo-mutants itself builds the library once for each mutant, which takes hours. Here all mutants are in one build, each
 behind a switch (`switches.py`), and each one meets only the tests that reach it. Mutants that do not compile are left out,
-as cargo-mutants leaves them out. `.cargo/mutants.toml` says which functions are guards; `explained.toml` explains those
+as cargo-mutants leaves them out, and so are those in a `const fn`. `.cargo/mutants.toml` says which functions are guards; `explained.toml` explains those
 mutants that no test can notice. `guards.toml` has the guards against threats, each with the test that must fail
 without it. Ends with 1 if another mutant survives, or if such a test does not fail.
 """
@@ -69,10 +69,12 @@ def plant(mutants):
 
 
 def build(mutants):
-    """Builds the tests of the library. Returns the program, and the mutants that compile."""
+    """Builds the tests of the library. Returns the program, and the mutants that have a switch and compile."""
     left = mutants
     while True:
         numbers = plant(left)
+        if len(numbers) < len(left):
+            print(f"{len(left) - len(numbers)} mutants have no switch", file=sys.stderr)
         left = [mutant for mutant in left if mutant["number"] in numbers]
         # The dependencies are those of `cargo test --workspace`, already compiled.
         environment = {**os.environ, "CARGO_TARGET_DIR": str(ROOT / "target")}
@@ -199,7 +201,7 @@ def main():
         options.out.write_text(json.dumps([[outcome, mutant["name"]] for outcome, mutant in zip(outcomes, mutants)], indent=0))
     for outcome, place, name in unexplained:
         print(f"{outcome}: {place}")
-    print(f"{len(every)} mutants: {len(every) - len(mutants)} do not compile, {counts['caught']} caught, "
+    print(f"{len(every)} mutants: {len(every) - len(mutants)} have no switch or do not compile, {counts['caught']} caught, "
           f"{len(survivors) - len(unexplained)} explained, {len(unexplained)} survive; {time.monotonic() - begun:.0f} s")
     sys.exit(1 if unexplained or wrong else 0)
 

@@ -102,7 +102,7 @@ class Writer:
         if body is None or re.search(rb"\bconst fn\b", self.bytes[node.start_byte:body.start_byte]):
             # A switch is no constant.
             return node.text.decode()
-        named = [child for child in body.children if child.is_named]
+        named = [child for child in body.children if child.is_named and "comment" not in child.type]
         mutants = self.found("FnValue", named[0].start_byte) if named else []
         before = self.bytes[node.start_byte:body.start_byte].decode()
         if not mutants:
