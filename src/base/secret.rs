@@ -143,7 +143,6 @@ mod tests {
         assert!(!url.contains("hunter2"), "{url}");
     }
 
-
     #[test]
     fn a_url_is_shown_without_what_may_be_secret() {
         for (url, shown) in [

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::base::clock::{ManualClock, Seconds, UnixSeconds};
@@ -41,9 +41,19 @@ pub(super) fn directory(records: Vec<Record>) -> Result<Directory, DirectoryErro
     Directory::open(Box::new(MemoryStore::default()), || Ok(records), NOW, &options)
 }
 
+/// Records of the world that a server begins with, and of its signing keys, which are made once.
+static DEMO: LazyLock<Vec<Record>> = LazyLock::new(|| {
+    let first = directory(file::demo().unwrap_or_default());
+    first.map(|first| first.read().records()).unwrap_or_default()
+});
+
 /// Returns the records of the world that a server begins with.
 pub(super) fn demo() -> Vec<Record> {
-    file::demo().unwrap_or_default()
+    DEMO.clone()
+}
+
+thread_local! {
+    static RUNTIME: Option<Runtime> = Builder::new_current_thread().enable_time().build().ok();
 }
 
 /// Sends `sent` on one connection, closes the sending side, and returns all that comes back.
@@ -53,10 +63,7 @@ pub(super) fn exchange<S: Surface>(surface: S, sent: &[u8]) -> Vec<u8> {
     let limiter = ConnectionLimiter::new(limits);
     let (stream, server_side) = duplex(sent.len().max(64 * 1024));
     let (_stop, shutdown) = watch::channel(false);
-    let Ok(runtime) = Builder::new_current_thread().enable_time().build() else {
-        return Vec::new();
-    };
-    runtime.block_on(async {
+    let exchanged = async {
         let served = serve_stream(server_side, peer, Arc::new(surface), &limiter, shutdown);
         let (mut reader, mut writer) = split(stream);
         let write = async {
@@ -70,7 +77,10 @@ pub(super) fn exchange<S: Surface>(surface: S, sent: &[u8]) -> Vec<u8> {
             answers
         };
         tokio::join!(served, write, read).2
-    })
+    };
+    RUNTIME
+        .with(|runtime| runtime.as_ref().map(|runtime| runtime.block_on(exchanged)))
+        .unwrap_or_default()
 }
 
 /// Returns the statuses of answers that follow each other.

@@ -159,9 +159,8 @@ fn threat_13_a_token_is_signed_by_a_published_key_with_its_algorithm_and_in_time
     let (message, signature) = token.jwt().rsplit_once('.').unwrap();
     let (_, claims) = message.split_once('.').unwrap();
     assert!(verifier.verify(token.jwt(), NOW).is_ok());
-    let encode = |text: String| {
-        base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, text)
-    };
+    let encode =
+        |text: String| base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, text);
     for (alg, kid, signature, refusal) in [
         ("none", &*kid, "", BearerError::Malformed),
         ("HS256", &*kid, signature, BearerError::UnknownKey),

@@ -1,6 +1,5 @@
 //! Virtual machines and their identity property.
 
-
 use super::*;
 use crate::base::ids::ArmId;
 use crate::service::world::{Selector, Throttle};

@@ -99,8 +99,7 @@ fn threat_05_the_peer_address_decides_which_machine_calls_and_no_header_does() {
     for path in [Path::Direct, Path::Hyper] {
         let stranger = sent_from(&world, [127, 9, 9, 9], path, &with_lines(&claims));
         assert_eq!(status(&stranger), "403", "{stranger}");
-        let second =
-            sent_from(&world, WORLD.address(1).octets(), path, &with_lines(&claims));
+        let second = sent_from(&world, WORLD.address(1).octets(), path, &with_lines(&claims));
         assert_eq!(client_id(&second), WORLD.system_assigned(1).client_id.to_string());
     }
 }
@@ -150,9 +149,7 @@ fn threat_07_a_path_has_one_spelling() {
 fn threat_08_a_parameter_that_is_given_twice_is_refused() {
     let world = World::warm();
     let target = &targets()[1];
-    for more in
-        ["&resource=https://vault.azure.net", "&client_id=a", "&object_id=a", "&x=1&x=1"]
-    {
+    for more in ["&resource=https://vault.azure.net", "&client_id=a", "&object_id=a", "&x=1&x=1"] {
         assert_eq!(status(&sent(&world, &get(&format!("{target}{more}")))), "400", "{more}");
     }
 }
@@ -190,7 +187,8 @@ fn threat_10_an_identity_that_was_removed_gets_no_token_from_the_cache_either() 
 #[test]
 fn threat_16_what_a_request_says_is_escaped_in_the_answer() {
     let world = World::warm();
-    let target = targets()[0].replace("https://management.azure.com/", "%0d%0aX:%20a%22,%22b%22:%22");
+    let target =
+        targets()[0].replace("https://management.azure.com/", "%0d%0aX:%20a%22,%22b%22:%22");
     let answer = sent(&world, &get(&target));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(status(head) == "400" && !head.contains("X: a"), "{head}");
