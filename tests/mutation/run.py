@@ -27,6 +27,8 @@ from switches import MARK, SWITCH, rewrite
 
 ROOT = Path(__file__).resolve().parents[2]
 TREE = ROOT / "target" / "mutation" / "tree"
+# Names of the mutants that did not compile, so that the next run need not find them again.
+UNFIT = TREE.parent / "unfit.json"
 # What the guards do not need, and what would take time to compile.
 LEFT_OUT = re.compile(r"^(#\[cfg\(any\(test, fuzzing\)\)\]\n#\[doc\(hidden\)\]\n)?pub mod (cli|fuzz|harness);\n", re.M)
 TIMEOUT_S = 300
@@ -70,7 +72,8 @@ def plant(mutants):
 
 def build(mutants):
     """Builds the tests of the library. Returns the program, and the mutants that have a switch and compile."""
-    left = mutants
+    unfit = set(json.loads(UNFIT.read_text())) if UNFIT.is_file() else set()
+    left = [mutant for mutant in mutants if mutant.get("name") not in unfit]
     while True:
         numbers = plant(left)
         if len(numbers) < len(left):
@@ -89,6 +92,8 @@ def build(mutants):
         if not wrong:
             sys.exit("".join(error["rendered"] for error in errors) + "no switch is to blame for these errors")
         print(f"{len(wrong)} mutants do not compile", file=sys.stderr)
+        unfit.update(mutant["name"] for mutant in left if mutant["number"] in wrong and "name" in mutant)
+        UNFIT.write_text(json.dumps(sorted(unfit)))
         left = [mutant for mutant in left if mutant["number"] not in wrong]
 
 
@@ -180,6 +185,7 @@ def main():
     parser.add_argument("--out", type=Path, help="file for the outcomes, as JSON")
     options = parser.parse_args()
     begun = time.monotonic()
+    UNFIT.parent.mkdir(parents=True, exist_ok=True)
     every = [] if options.threats else [mutant for mutant in listed() if options.only in mutant["name"]]
     removed = guards(len(every))
     program, mutants = build(every + removed)

@@ -103,7 +103,10 @@ class Writer:
             # A switch is no constant.
             return node.text.decode()
         named = [child for child in body.children if child.is_named and "comment" not in child.type]
-        mutants = self.found("FnValue", named[0].start_byte) if named else []
+        returned = node.child_by_field_name("return_type")
+        # A function that returns `impl Trait` returns one type.
+        has_switch = bool(named) and not (returned and b"impl " in returned.text)
+        mutants = self.found("FnValue", named[0].start_byte) if has_switch else []
         before = self.bytes[node.start_byte:body.start_byte].decode()
         if not mutants:
             return before + self.text(body)
@@ -134,7 +137,10 @@ class Writer:
 
     def of_match_arm(self, node):
         pattern = node.child_by_field_name("pattern")
-        arm = self.found("MatchArm", node.start_byte)
+        # Without a last arm for the rest, an arm cannot be left out.
+        rest = [other for other in node.parent.children if other.type == "match_arm"][-1]
+        has_rest = rest.child_by_field_name("pattern").text == b"_"
+        arm = self.found("MatchArm", node.start_byte) if has_rest else []
         condition = pattern.child_by_field_name("condition")
         if condition is None:
             if not arm:
