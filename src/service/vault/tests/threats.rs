@@ -29,8 +29,21 @@ fn threat_13_a_token_for_another_service_or_of_another_issuer_opens_nothing() {
     for audience in ["https://management.azure.com/", "https://vault.azure.net/", ""] {
         assert_eq!(listed(&world, &world.token_for(OFFICER, audience, TENANT)), 401, "{audience}");
     }
-    let other = TENANT.replace('1', "2");
-    assert_eq!(listed(&world, &world.token_for(OFFICER, "https://vault.azure.net", &other)), 401);
+    // A client of another tenant that is known, and even has the role.
+    let (stranger, tenant) = (0x77, "72f988bf-0000-4000-8000-000000000002");
+    let (client_id, principal_id) = ids(stranger);
+    let id = tenant.parse().unwrap();
+    world.change(Change::Put(Record::Tenant(record::Tenant { id, created: NOW })));
+    world.change(Change::Put(Record::Application(record::Application {
+        client_id,
+        principal_id,
+        tenant: id,
+        display_name: "stranger".to_owned(),
+        secret_digests: Vec::new(),
+    })));
+    world.grant(stranger, "Key Vault Secrets Officer", VAULT);
+    let token = world.token_for(stranger, "https://vault.azure.net", tenant);
+    assert_eq!(listed(&world, &token), 401);
 }
 
 #[test]
