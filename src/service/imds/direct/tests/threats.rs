@@ -12,9 +12,9 @@ fn sent_from(world: &World, address: [u8; 4], path: Path, bytes: &str) -> String
             world.open_from(address.into(), path, 64 * 1024);
         stream.write_all(bytes.as_bytes()).await.unwrap();
         // hyper gives no answer to a caller that has gone.
-        settle().await;
-        stream.shutdown().await.unwrap();
         let mut answers = Vec::new();
+        timeout(DEADLINE, stream.read_buf(&mut answers)).await.unwrap().unwrap();
+        stream.shutdown().await.unwrap();
         timeout(DEADLINE, stream.read_to_end(&mut answers)).await.unwrap().unwrap();
         timeout(DEADLINE, server).await.unwrap().unwrap();
         String::from_utf8(answers).unwrap()
