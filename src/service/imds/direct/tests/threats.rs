@@ -140,6 +140,7 @@ fn threat_07_a_path_has_one_spelling() {
         "/metadata/identity/oauth2/token%3F",
         "/metadata/Identity/oauth2/token",
         "/metadata/instances",
+        "/.etadata/identity/oauth2/token",
         "/metadata/instance%2Fcompute",
     ] {
         let odd = target.replace("/metadata/identity/oauth2/token", path);
