@@ -77,7 +77,7 @@ fn seed(world: &Synthetic) -> anyhow::Result<Vec<Change>> {
         for index in 0..world.user_assigned {
             let (id, ids) = (world.user_assigned_id(vm, index)?, world.user_assigned(vm, index));
             user_assigned.push(Assignment { id: id.clone(), principal_id: ids.principal_id });
-            let location = "westeurope".to_owned();
+            let location = "westeurope".into();
             let identity = UserAssigned {
                 id,
                 ids,
@@ -91,7 +91,7 @@ fn seed(world: &Synthetic) -> anyhow::Result<Vec<Change>> {
         changes.push(Change::Put(Record::VirtualMachine(VirtualMachine {
             id: world.vm_id(vm)?,
             vm_id: VmId::from_bytes(*world.system_assigned(vm).principal_id.as_bytes()),
-            location: "westeurope".to_owned(),
+            location: "westeurope".into(),
             tags: Tags::new(),
             address: Some(std::net::IpAddr::V4(world.address(vm)).into()),
             listener: None,

@@ -108,16 +108,16 @@ fn exit_0_is_a_valid_run_that_meets_its_objective() {
     ends_with(0, &["--target", &target, "--rate=50", "--duration=1s", "--slo=p50<1m"]);
 }
 
-/// Runs for two seconds, and stops the generator for a quarter of a second meanwhile.
+/// Runs for three seconds, and stops the generator for a quarter of a second meanwhile.
 fn stopped(args: &[&str]) -> (Output, serde_json::Value) {
     const STOPPED: Duration = Duration::from_millis(250);
     let (target, answers) = serve_counted(answer("200 OK", TOKEN), Duration::ZERO);
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mintbench"));
-    command.args(["run", "--warmup=0s", "--pacer-test=0s", "--rate=200", "--duration=2s"]);
+    command.args(["run", "--warmup=0s", "--pacer-test=0s", "--rate=200", "--duration=3s"]);
     command.args(["--target", &target, "--out"]).arg(folder.path()).args(args);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // An eighth of the requests.
+    // A twelfth of the requests.
     wait_until("50 answers", || answers.load(Ordering::SeqCst) >= 50);
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();

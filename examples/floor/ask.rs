@@ -1,4 +1,6 @@
 //! The minimal client: wait, read, write. It keeps one request in flight on each connection, and records nothing.
+#![expect(clippy::print_stdout, reason = "the counts are the output")]
+#![expect(clippy::disallowed_methods, reason = "a client of its own clock")]
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

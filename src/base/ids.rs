@@ -8,6 +8,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
+
+/// Length of the text of a GUID.
+pub const GUID_CHARS: usize = Hyphenated::LENGTH;
 
 /// Reason why a text is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +60,11 @@ macro_rules! guid_id {
             /// Returns the 16 bytes, most significant first.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
+            }
+
+            /// Writes the text to `buffer` and returns it.
+            pub fn encode<'a>(&self, buffer: &'a mut [u8; GUID_CHARS]) -> &'a str {
+                self.0.hyphenated().encode_lower(buffer)
             }
         }
 

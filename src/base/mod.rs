@@ -18,4 +18,5 @@ pub(crate) mod sync;
 pub mod synthetic;
 pub(crate) mod tls;
 pub(crate) mod toml_file;
+pub(crate) mod wakes;
 pub(crate) mod x509;

@@ -113,8 +113,15 @@ static BROKER: LazyLock<Option<(Arc<Broker>, Arc<ManualClock>)>> = LazyLock::new
     Some((Arc::new(Broker::start(directory, issuer, own, &options).ok()?), clock))
 });
 
-/// Answers of the identity endpoint, and whether a token was minted for them.
-fn asked(sent: &[u8], hyper_only: bool) -> (Vec<u8>, bool) {
+/// Ways to an answer: in front of hyper where possible, or through hyper.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Direct,
+    Hyper,
+}
+
+/// Returns the answers of the identity endpoint, and whether a token was minted for them.
+fn asked(sent: &[u8], way: Way) -> (Vec<u8>, bool) {
     let Some((broker, clock)) = &*BROKER else { panic!("the demo world has no broker") };
     let minted = || {
         let stats = broker.stats();
@@ -123,19 +130,22 @@ fn asked(sent: &[u8], hyper_only: bool) -> (Vec<u8>, bool) {
     let before = minted();
     let clock = Arc::<ManualClock>::clone(clock);
     let imds = Imds::new(Arc::clone(broker), clock, HostNames::default(), 7);
-    let imds = if hyper_only { imds.with_hyper_only() } else { imds };
+    let imds = match way {
+        Way::Direct => imds,
+        Way::Hyper => imds.with_hyper_only(),
+    };
     (exchange(imds, sent), minted() != before)
 }
 
 /// Requests as raw bytes. The reader in front of hyper answers with the same bytes as hyper, except for `Date`.
 pub(super) fn request(input: &[u8]) {
-    let (first, _) = asked(input, true);
+    let (first, _) = asked(input, Way::Hyper);
     let has_header = input.to_ascii_lowercase().windows(8).any(|part| part == b"metadata");
     let has_token = |answers: &[u8]| answers.windows(12).any(|part| part == b"access_token");
     assert!(has_header || !has_token(&first), "a token without the header `Metadata`");
     assert!(!statuses(&first).contains(&500), "{}", first.escape_ascii());
-    let (direct, minted) = asked(input, false);
-    let (hyper, minted_again) = asked(input, true);
+    let (direct, minted) = asked(input, Way::Direct);
+    let (hyper, minted_again) = asked(input, Way::Hyper);
     if minted || minted_again {
         return;
     }

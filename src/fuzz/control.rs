@@ -3,6 +3,7 @@
 //! An input has requests, with a line `~` between two. A request is a line with method and target, more header
 //! lines, an empty line, and the body.
 
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock};
 
@@ -31,9 +32,10 @@ fn requests(input: &str, content_type: &str) -> Vec<u8> {
         let (line, headers) = head.split_once('\n').unwrap_or((head, ""));
         let headers: String = headers.lines().flat_map(|line| [line, "\r\n"]).collect();
         let len = body.len();
-        bytes.push_str(&format!(
+        let _ = write!(
+            bytes,
             "{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {content_type}\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
-        ));
+        );
     }
     bytes.into_bytes()
 }

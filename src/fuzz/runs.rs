@@ -6,7 +6,7 @@ use crate::base::synthetic::Synthetic;
 use crate::harness::dialect::response;
 use crate::harness::dialect::response::Rest;
 use crate::harness::report::stored::parse_run;
-use crate::harness::scenario::replay::Trace;
+use crate::harness::scenario::replay::{Row, Trace};
 use crate::harness::scenario::spec::{ProcessLimits, RunSpec, Scenario};
 
 /// Files `run.json`. What is read is the same after it was written and read again.
@@ -40,8 +40,8 @@ pub(super) fn trace(input: &[u8]) {
     assert!(!rows.is_empty() && rows.is_sorted_by_key(|row| row.at));
     assert!(rows.iter().all(|row| row.at < trace.length()));
     let world = Synthetic { vms: 3, user_assigned: 2, seed: 1 };
-    let fits = |row: &_| {
-        let &crate::harness::scenario::replay::Row { vm, identity, .. } = row;
+    let fits = |row: &Row| {
+        let Row { vm, identity, .. } = *row;
         vm.is_none_or(|vm| vm < 3) && identity.is_none_or(|identity| identity <= 2)
     };
     assert_eq!(trace.check(&world).is_ok(), rows.iter().all(fits));
@@ -50,11 +50,9 @@ pub(super) fn trace(input: &[u8]) {
 /// Answers of a target. An answer ends within its bytes, and stays the same when more bytes follow.
 pub(super) fn response(input: &[u8]) {
     let _ = (response::extent(input), response::parse_head(input).is_ok());
-    let _ = response::parse(input, Rest::Ended).map(|answer| {
-        answer.map(|answer| {
-            assert!(answer.end <= input.len() && answer.body(input).len() <= input.len())
-        })
-    });
+    if let Ok(Some(answer)) = response::parse(input, Rest::Ended) {
+        assert!(answer.end <= input.len() && answer.body(input).len() <= input.len());
+    }
     let Ok(Some(answer)) = response::parse(input, Rest::Open) else { return };
     assert!(answer.end <= input.len());
     let more = [input, b"HTTP/1.1 200 OK\r\n"].concat();

@@ -62,7 +62,9 @@ fn proves_no_client(jwt: &str) {
     assert_eq!(is_in_time, is_between, "{jwt}");
     let _ = (claims.is_in_time(NOW, Seconds(300)), claims.issued_at(), claims.audiences().len());
     assert!(presented.verify(certificate).is_err(), "a forged assertion: {jwt}");
-    let _ = presented.chain().iter().map(|der| Certificate::from_der(der).is_ok()).count();
+    for der in presented.chain() {
+        let _ = Certificate::from_der(der);
+    }
     if let Some(thumbprint) = presented.thumbprint() {
         assert_eq!(presented.names(certificate), thumbprint == certificate.sha256().as_slice());
     }

@@ -59,7 +59,7 @@ pub(crate) const ROOMS: &[(&str, &[&str])] = &[
         "client",
         "http",
         "tls assertion",
-        "x509 files synthetic",
+        "x509 files synthetic wakes",
         "alarm clock ids network printable process secret sync toml_file",
     ]),
 ];

@@ -121,18 +121,18 @@ fn requests_that_hang_end_with_the_faults_and_with_the_server() {
         connection.send(head.as_bytes());
         connection
     };
-    let hung = |count: u64| {
+    let wait_for_hung = |count: u64| {
         let line = format!("mintbench_faults_total{{endpoint=\"imds\",kind=\"hang\"}} {count}\n");
         let shown = || broker.connect("admin").get("/metrics").text().contains(&line);
         poll(|| shown().then_some(()));
     };
     let mut first = ask();
-    hung(1);
+    wait_for_hung(1);
     broker.ask_admin("DELETE", "/faults", "");
     assert!(first.read().is_none());
     set(&broker, &hang);
     let mut second = ask();
-    hung(2);
+    wait_for_hung(2);
     broker.signal(Signal::TERM);
     assert!(second.read().is_none());
     assert_eq!(broker.wait().code(), Some(0));

@@ -85,9 +85,9 @@ fn requests_at_the_same_time_are_limited_until_their_callers_go_away() {
     poll(|| (waiting() == 3).then_some(()));
     drop(held);
     // The next requests wait too, which the counter shows. Those before it are refused.
-    let mut sent = Vec::new();
+    let mut connections = Vec::new();
     poll(|| {
-        sent.push(send(1));
+        connections.push(send(1));
         (waiting() > 3).then_some(())
     });
 }

@@ -38,11 +38,11 @@ fn a_signal_ends_a_run_that_waits_for_the_writer_of_a_pipe() {
     {
         for signal in [Signal::INT, Signal::TERM] {
             let out = folder.path().join("out");
-            let mut child = run(args).arg("--out").arg(&out).spawn().unwrap();
+            let child = run(args).arg("--out").arg(&out).spawn().unwrap();
             await_reader(&child);
             kill_process(Pid::from_child(&child), signal).unwrap();
-            let status = child.wait().unwrap();
-            assert_eq!(status.signal(), Some(signal.as_raw()), "{status:?}");
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.signal(), Some(signal.as_raw()), "{output:?}");
             assert!(!out.exists(), "a folder is left");
         }
     }

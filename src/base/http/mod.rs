@@ -31,4 +31,4 @@ pub use message::{Cut, HostNames, Payload, PlainRequest};
 pub(crate) use refusals::give_reason;
 pub use responses::Responses;
 pub use serve::{serve, serve_stream};
-pub use surface::{Peer, PlainAnswer, Scheme, Shutdown, Surface};
+pub use surface::{LaterAnswer, Peer, PlainAnswer, Scheme, Shutdown, Surface, Written};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
@@ -35,26 +36,45 @@ pub trait Surface: Send + Sync + 'static {
     }
 
     /// Appends the whole answer to a plain request to `answer`: the same bytes as hyper would write for
-    /// [`Self::respond`]. Requests whose answer is not known at once are left to hyper, and so are those that are
-    /// refused.
-    fn answer_plain(
-        &self,
-        _caller: &Self::Caller,
+    /// [`Self::respond`]. Requests that are refused are left to hyper.
+    fn answer_plain<'a>(
+        &'a self,
+        _caller: &'a Self::Caller,
         _request: &PlainRequest<'_>,
         _answer: &mut Vec<u8>,
-    ) -> PlainAnswer {
+    ) -> PlainAnswer<'a> {
         PlainAnswer::Left
     }
 }
 
 /// Result of [`Surface::answer_plain`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlainAnswer {
+pub enum PlainAnswer<'a> {
     /// The answer was appended.
     Appended,
+    /// The answer is not known yet. Nothing was appended; the buffer was taken.
+    Later(LaterAnswer<'a>),
     /// Nothing was appended: the request is left to hyper.
     Left,
 }
+
+impl fmt::Debug for PlainAnswer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Appended => "Appended",
+            Self::Later(_) => "Later",
+            Self::Left => "Left",
+        })
+    }
+}
+
+/// All bytes of an answer, or a refusal that hyper has to write.
+pub type Written = Result<Vec<u8>, Box<Response<Payload>>>;
+
+/// An answer that is not known yet.
+///
+/// # Cancel safety
+/// Dropping it has the same effects as dropping the future of [`Surface::respond`].
+pub type LaterAnswer<'a> = Pin<Box<dyn Future<Output = Written> + Send + 'a>>;
 
 /// URL scheme of the requests of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

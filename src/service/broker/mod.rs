@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::clock::{Clock, UnixSeconds};
+use crate::base::wakes::gather;
 use crate::service::cache::{CacheStats, Entry, Freshness, Joined, Key};
 use crate::service::directory::{Audience, Caller, Directory, Ended};
 use crate::service::token::{Token, TokenSource};
@@ -342,7 +343,7 @@ impl Broker {
                 (Via::Miss, waiter)
             }
         };
-        let result = waiter.await;
+        let result = gather(waiter).await;
         if let Err(TokenError::Busy) = result {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }

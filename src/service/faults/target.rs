@@ -66,12 +66,12 @@ impl<S: Target> Surface for Faulty<S> {
     }
 
     #[inline]
-    fn answer_plain(
-        &self,
-        caller: &S::Caller,
+    fn answer_plain<'a>(
+        &'a self,
+        caller: &'a S::Caller,
         request: &PlainRequest<'_>,
         answer: &mut Vec<u8>,
-    ) -> PlainAnswer {
+    ) -> PlainAnswer<'a> {
         // With a plan, every request goes through `respond`.
         if self.faults.is_on() {
             return PlainAnswer::Left;

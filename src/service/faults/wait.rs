@@ -117,7 +117,9 @@ mod tests {
             .map(|wait| std::thread::spawn(move || wait.block(Duration::from_hours(1))))
             .collect();
         waits.release();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert!(enter().is_some());
     }
 

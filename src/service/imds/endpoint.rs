@@ -103,6 +103,22 @@ impl Imds {
         }
     }
 
+    /// Returns the response, a refusal if there is no other one, with the headers of all answers, and counts it.
+    pub(super) fn finished(
+        &self,
+        answer: Result<Response<Payload>, ImdsError>,
+        request_id: Uuid,
+    ) -> Response<Payload> {
+        let mut response = answer.unwrap_or_else(|error| {
+            let mut refused = error.to_response();
+            give_reason(&mut refused, &error);
+            refused
+        });
+        self.responses.count(response.status());
+        mark(response.headers_mut(), request_id);
+        response
+    }
+
     /// Returns the VM that calls, for an answer other than a token.
     pub(super) fn vm(&self, caller: &Caller, category: Category) -> Result<Arc<Vm>, ImdsError> {
         let vm = self.broker.admitted_vm(caller, category, &*self.clock)?;
@@ -139,28 +155,21 @@ impl Surface for Imds {
     async fn respond(&self, caller: &Caller, request: Request<Incoming>) -> Response<Payload> {
         let request_id = self.request_ids.next();
         let answer = self.answer(caller, request, request_id).await;
-        let mut response = answer.unwrap_or_else(|error| {
-            let mut refused = error.to_response();
-            give_reason(&mut refused, &error);
-            refused
-        });
-        self.responses.count(response.status());
-        mark(response.headers_mut(), request_id);
-        response
+        self.finished(answer, request_id)
     }
 
     fn answers_plain(&self) -> bool {
         self.memory.is_some()
     }
 
-    fn answer_plain(
-        &self,
-        caller: &Caller,
+    fn answer_plain<'a>(
+        &'a self,
+        caller: &'a Caller,
         request: &PlainRequest<'_>,
         answer: &mut Vec<u8>,
-    ) -> PlainAnswer {
+    ) -> PlainAnswer<'a> {
         let Some(memory) = &self.memory else { return PlainAnswer::Left };
-        self.answer_hit(&mut memory.lock(), caller, request, answer)
+        self.answer_token(memory, caller, request, answer)
     }
 }
 

@@ -37,6 +37,12 @@ impl<'a> Parameters<'a> {
         Ok(Self { selector, resource: resource(query)?, freshness: Freshness::Held })
     }
 
+    /// Copies the parameters of a request.
+    pub(super) fn of(request: &TokenRequest<'_>) -> Self {
+        let TokenRequest { selector, resource, freshness } = *request;
+        Self { selector: selector.cloned(), resource: resource.to_owned().into(), freshness }
+    }
+
     pub(super) fn request(&self) -> TokenRequest<'_> {
         let Self { selector, resource, freshness } = self;
         TokenRequest { selector: selector.as_ref(), resource, freshness: *freshness }
@@ -119,5 +125,24 @@ fn freshness(query: &Query<'_>, version: &str) -> Result<Freshness, ImdsError> {
             Err(ImdsError::Query(QueryError::InvalidParameter("bypass_cache")))
         }
         _ => Ok(Freshness::Held),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_bypassed_by_true_alone_and_from_one_version_on() {
+        let read = |version: &str, value: &str| {
+            let query = format!("api-version={version}&resource=a&bypass_cache={value}");
+            let query = Query::parse(&query).unwrap();
+            Parameters::read(&query).map(|read| read.freshness).ok()
+        };
+        let (old, new) = ("2018-02-01", versions::BYPASS_SINCE);
+        assert_eq!(read(old, "true"), Some(Freshness::Held));
+        assert_eq!(read(old, "false"), Some(Freshness::Held));
+        assert_eq!(read(new, "true"), Some(Freshness::Renewed));
+        assert_eq!(read(new, "false"), None);
     }
 }

@@ -9,7 +9,7 @@ use super::parameters::Parameters;
 use super::query::Query;
 use super::reply::token_reply;
 use crate::base::http::Payload;
-use crate::service::cache::Freshness;
+use crate::service::broker::{Answer, TokenRequest};
 use crate::service::directory::Caller;
 
 impl Imds {
@@ -20,12 +20,19 @@ impl Imds {
         request_id: Uuid,
     ) -> Result<Response<Payload>, ImdsError> {
         let parameters = Parameters::read(query)?;
-        let answer = self.broker.token(caller, &parameters.request(), &*self.clock).await;
-        let refused = |error| ImdsError::of_token(error, caller, request_id, self.clock.now());
-        let answer = answer.map_err(refused)?;
+        let answer = self.obtain(caller, &parameters.request(), request_id).await?;
         let body = Payload::from(answer.token().body(answer.at));
-        // A token that bypasses the cache is minted for each request.
-        let is_held = parameters.freshness == Freshness::Held;
-        Ok(token_reply(answer.via, if is_held { body.held() } else { body }))
+        Ok(token_reply(answer.via, body.plain()))
+    }
+
+    /// Returns a token from the broker.
+    pub(super) async fn obtain(
+        &self,
+        caller: &Caller,
+        request: &TokenRequest<'_>,
+        request_id: Uuid,
+    ) -> Result<Answer, ImdsError> {
+        let answer = self.broker.token(caller, request, &*self.clock).await;
+        answer.map_err(|error| ImdsError::of_token(error, caller, request_id, self.clock.now()))
     }
 }

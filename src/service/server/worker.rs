@@ -11,6 +11,7 @@ use super::bound::Priority;
 use crate::base::http;
 use crate::base::http::{ConnectionLimiter, Shutdown, Surface, Transport};
 use crate::base::process::{lower_priority, prompt};
+use crate::base::wakes::deliver;
 
 /// Settings of a thread.
 pub(super) struct Worker<'a> {
@@ -72,6 +73,7 @@ fn run<S: Surface>(
         let listener = tokio::net::TcpListener::from_std(listener)?;
         http::serve(listener, transport, surface, limiter, shutdown).await
     };
+    runtime.spawn(deliver());
     runtime.block_on(async move {
         tokio::select! {
             served = served => {

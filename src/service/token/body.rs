@@ -1,14 +1,18 @@
 //! Response that carries a token: the all-strings object of Entra's v1 token endpoint, which IMDS passes on.
 //! It is rendered once; an answer only inserts the digits of `expires_in`.
 
+use std::convert::Infallible;
+
 use serde::Deserialize;
 
 use crate::base::clock::{Seconds, UnixSeconds};
-use crate::base::ids::ClientId;
+use crate::base::ids::{ClientId, GUID_CHARS};
+
+/// Usual length of a response whose token is signed with RS256.
+const BODY_BYTES: usize = 2304;
 
 /// Inputs of [`Token::render`].
 pub(super) struct TokenFields<'a> {
-    pub(super) jwt: &'a str,
     pub(super) client_id: &'a ClientId,
     pub(super) resource: &'a str,
     pub(super) minted_at: UnixSeconds,
@@ -94,37 +98,50 @@ impl Token {
         }
         let not_before = answer.not_before.and_then(|moment| moment.number());
         let not_before = not_before.map_or(now, UnixSeconds);
-        let fields = TokenFields {
-            jwt: &jwt,
-            client_id: &client_id,
-            resource,
-            minted_at: now,
-            not_before,
-            expires_on,
+        let fields =
+            TokenFields { client_id: &client_id, resource, minted_at: now, not_before, expires_on };
+        let append_jwt = |body: &mut Vec<u8>| {
+            body.extend_from_slice(jwt.as_bytes());
+            Ok::<_, Infallible>(())
         };
-        Some(Self::render(&fields))
+        Self::render(&fields, append_jwt).ok()
     }
 
     /// Renders the fields in alphabetical order, as real IMDS does: clients that map `expires_in` and
-    /// `expires_on` to one property take the last. `resource` needs no JSON escapes: world files with such
-    /// names are refused.
-    pub(super) fn render(fields: &TokenFields<'_>) -> Self {
-        let TokenFields { jwt, client_id, resource, minted_at, not_before, expires_on } = *fields;
-        let prefix = r#"{"access_token":""#;
-        let head = format!(r#"{prefix}{jwt}","client_id":"{client_id}","expires_in":""#);
+    /// `expires_on` to one property take the last. `append_jwt` appends the JWT. `resource` needs no JSON
+    /// escapes: world files with such names are refused.
+    ///
+    /// # Errors
+    /// Returns the error of `append_jwt`.
+    pub(super) fn render<E>(
+        fields: &TokenFields<'_>,
+        append_jwt: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let TokenFields { client_id, resource, minted_at, not_before, expires_on } = *fields;
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        body.extend_from_slice(br#"{"access_token":""#);
+        let jwt_start = body.len();
+        append_jwt(&mut body)?;
+        let jwt = jwt_start..body.len();
+        let mut text = [0; GUID_CHARS];
+        for part in [r#"","client_id":""#, client_id.encode(&mut text), r#"","expires_in":""#] {
+            body.extend_from_slice(part.as_bytes());
+        }
+        let digits_at = body.len();
         // Entra's `ext_expires_in` is one second less than the lifetime, and does not count down.
         let life = expires_on.since(minted_at);
-        let extended = life.0.saturating_sub(1);
-        let tail = format!(
-            r#"","expires_on":"{expires_on}","ext_expires_in":"{extended}","not_before":"{not_before}","resource":"{resource}","token_type":"Bearer"}}"#
-        );
-        Self {
-            digits_at: head.len(),
-            jwt: prefix.len()..prefix.len() + jwt.len(),
-            body: (head + &tail).into_bytes().into_boxed_slice(),
-            life,
-            expires_on,
+        let [mut end, mut extended, mut start]: [itoa::Buffer; 3] = Default::default();
+        for (name, value) in [
+            (r#"","expires_on":""#, end.format(expires_on.0)),
+            (r#"","ext_expires_in":""#, extended.format(life.0.saturating_sub(1))),
+            (r#"","not_before":""#, start.format(not_before.0)),
+            (r#"","resource":""#, resource),
+            (r#"","token_type":"Bearer"}"#, ""),
+        ] {
+            body.extend_from_slice(name.as_bytes());
+            body.extend_from_slice(value.as_bytes());
         }
+        Ok(Self { digits_at, jwt, body: body.into_boxed_slice(), life, expires_on })
     }
 
     /// Returns the expiry (`exp`, `expires_on`).

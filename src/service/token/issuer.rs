@@ -6,7 +6,8 @@ use std::sync::Arc;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 
 use super::body::{Token, TokenFields};
-use super::claims::{Claims, Subject, claimed};
+use super::claims::{Claims, ISSUER, Subject};
+use super::keys::SigningKey;
 use super::ring::{KeyRing, Keys};
 use crate::base::assertion::SignError;
 use crate::base::clock::{Seconds, UnixSeconds};
@@ -80,7 +81,7 @@ impl Issuer {
 
     /// Returns the `iss` of version 1 tokens of a tenant.
     pub fn url(tenant_id: TenantId) -> String {
-        format!("https://sts.windows.net/{tenant_id}/")
+        format!("{ISSUER}{tenant_id}/")
     }
 
     /// Returns the keys with which this issuer's tokens are signed and verified.
@@ -88,57 +89,35 @@ impl Issuer {
         self.ring.keys()
     }
 
-    fn jwt(
-        &self,
-        subject: &Subject<'_>,
-        resource: &str,
-        not_before: UnixSeconds,
-        expires_on: UnixSeconds,
-        entropy: &Entropy,
-    ) -> Result<String, MintError> {
-        let tenant_id = subject.tenant_id.to_string();
-        let principal_id = subject.principal_id.to_string();
-        let issuer = Self::url(subject.tenant_id);
-        let [aio, rh, uti] = opaque(entropy);
-        let claims = serde_json::to_vec(&Claims {
-            aud: resource,
-            iss: &issuer,
-            iat: not_before.0,
-            nbf: not_before.0,
-            exp: expires_on.0,
-            aio: &aio,
-            appid: &subject.client_id.to_string(),
-            appidacr: subject.proof.appidacr(),
-            idp: &issuer,
-            idtyp: "app",
-            oid: &principal_id,
-            rh: &format!("1.{rh}."),
-            sub: &principal_id,
-            tid: &tenant_id,
-            uti: &uti,
-            ver: "1.0",
-            xms_az_rid: subject.caller_id.map(claimed).as_deref(),
-            xms_mirid: subject.resource_id.map(claimed).as_deref(),
-            xms_tcdt: subject.tenant_created.0,
-        })
-        .map_err(|_| MintError::Claims)?;
-        self.sign(&claims)
+    /// Appends the token in JWS compact serialization (RFC 7515 section 7.1), signed with this key.
+    fn append_jwt(
+        key: &SigningKey,
+        claims: &Claims<'_>,
+        to: &mut Vec<u8>,
+    ) -> Result<(), MintError> {
+        let mut json = Vec::with_capacity(CLAIMS_BYTES);
+        claims.append(&mut json).map_err(|_| MintError::Claims)?;
+        let start = to.len();
+        to.extend_from_slice(key.header().as_bytes());
+        append_base64(&json, to);
+        let signed = to.get(start..).unwrap_or_default();
+        let signature = key.signer().sign(signed).ok_or(MintError::Sign)?;
+        to.push(b'.');
+        append_base64(signature.as_ref(), to);
+        Ok(())
     }
+}
 
-    /// Signs the claims and returns the token in JWS compact serialization (RFC 7515 section 7.1).
-    fn sign(&self, claims: &[u8]) -> Result<String, MintError> {
-        const SIGNATURE_CHARS: usize = 343; // RSA-2048's 256 bytes and the dot: the longest.
-        let keys = self.ring.keys();
-        let header = keys.current.header();
-        let mut jwt =
-            String::with_capacity(header.len() + claims.len().div_ceil(3) * 4 + SIGNATURE_CHARS);
-        jwt.push_str(header);
-        BASE64_URL_SAFE_NO_PAD.encode_string(claims, &mut jwt);
-        let signature = keys.current.signer().sign(jwt.as_bytes()).ok_or(MintError::Sign)?;
-        jwt.push('.');
-        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
-        Ok(jwt)
-    }
+/// Usual length of claims as JSON, with resource ids of 150 bytes.
+const CLAIMS_BYTES: usize = 1024;
+
+fn append_base64(bytes: &[u8], to: &mut Vec<u8>) {
+    let start = to.len();
+    // Four characters for three bytes, and room for the last group.
+    to.resize(start + bytes.len().div_ceil(3) * 4, 0);
+    let free = to.get_mut(start..).unwrap_or_default();
+    let len = BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, free).unwrap_or(0);
+    to.truncate(start + len);
 }
 
 impl TokenSource for Issuer {
@@ -150,24 +129,31 @@ impl TokenSource for Issuer {
         entropy: &Entropy,
     ) -> Result<Token, MintError> {
         let (not_before, expires_on) = (now - Self::BACKDATED, now + self.lifetime);
-        let jwt = self.jwt(subject, resource, not_before, expires_on, entropy)?;
-        Ok(Token::render(&TokenFields {
-            jwt: &jwt,
+        let (identifier, rest) = entropy.split_at(16);
+        let [mut aio, mut rh, mut uti] = [[0; OPAQUE_CHARS_MAX]; 3];
+        let opaque = [
+            base64_text(entropy, &mut aio),
+            base64_text(rest, &mut rh),
+            base64_text(identifier, &mut uti),
+        ];
+        let claims = Claims { subject, resource, not_before, expires_on, opaque };
+        let fields = TokenFields {
             client_id: &subject.client_id,
             resource,
             minted_at: now,
             not_before,
             expires_on,
-        }))
+        };
+        let keys = self.ring.keys();
+        Token::render(&fields, |body| Self::append_jwt(&keys.current, &claims, body))
     }
 }
 
-/// Returns `aio`, `rh` and `uti`. Only Entra can read the real ones; these are random.
-fn opaque(entropy: &Entropy) -> [String; 3] {
-    let (uti, rest) = entropy.split_at(16);
-    [
-        BASE64_URL_SAFE_NO_PAD.encode(entropy),
-        BASE64_URL_SAFE_NO_PAD.encode(rest),
-        BASE64_URL_SAFE_NO_PAD.encode(uti),
-    ]
+/// Length of the longest opaque claim, which has all of the entropy.
+const OPAQUE_CHARS_MAX: usize = size_of::<Entropy>() / 3 * 4;
+
+/// Writes the text to `buffer` and returns it.
+fn base64_text<'a>(bytes: &[u8], buffer: &'a mut [u8; OPAQUE_CHARS_MAX]) -> &'a str {
+    let len = BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, buffer).unwrap_or(0);
+    buffer.get(..len).and_then(|text| str::from_utf8(text).ok()).unwrap_or_default()
 }

@@ -31,8 +31,9 @@ impl Signer {
     pub fn sign(&self, message: &[u8]) -> Option<Signature> {
         match &self.0 {
             Key::Ecdsa(key) => {
-                let rng = aws_lc_rs::rand::SystemRandom::new();
-                key.sign(&rng, message).ok().map(|signature| Signature::of(signature.as_ref()))
+                // In two steps, without the contexts that the library makes for both in one.
+                let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message);
+                key.sign_digest(&digest).ok().map(|signature| Signature::of(signature.as_ref()))
             }
             Key::Ed25519(key) => Some(Signature::of(key.sign(message).as_ref())),
             Key::Rsa(key) => {

@@ -83,6 +83,28 @@ fn claims_are_those_of_a_managed_identity_token() {
 }
 
 #[test]
+fn claims_are_in_the_order_of_entra_and_the_audience_is_escaped() {
+    use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+    let own: ArmId = UA.parse().unwrap();
+    let subject = Subject { caller_id: Some(&own), ..subject(&own) };
+    let token = issuer(Algorithm::Es256).mint(&subject, r#"a"b\c"#, NOW, &[9; 48]).unwrap();
+    let claims = token.jwt().split('.').nth(1).unwrap();
+    let claims = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let [tid, appid, oid] = ["01", "02", "03"].map(|byte| {
+        let of = |bytes| byte.repeat(bytes);
+        format!("{}-{}-{}-{}-{}", of(4), of(2), of(2), of(2), of(6))
+    });
+    let (iss, rid) =
+        (format!("https://sts.windows.net/{tid}/"), UA.replace("resourceGroups", "resourcegroups"));
+    let (aio, uti) = ("CQkJ".repeat(16), "CQkJ".repeat(5) + "CQ");
+    let (rh, from, to) = ("CQkJ".repeat(10) + "CQk", NOW.0 - 300, NOW.0 + 86_400);
+    let expected = format!(
+        r#"{{"aud":"a\"b\\c","iss":"{iss}","iat":{from},"nbf":{from},"exp":{to},"aio":"{aio}","appid":"{appid}","appidacr":"2","idp":"{iss}","idtyp":"app","oid":"{oid}","rh":"1.{rh}.","sub":"{oid}","tid":"{tid}","uti":"{uti}","ver":"1.0","xms_az_rid":"{rid}","xms_mirid":"{rid}","xms_tcdt":7}}"#
+    );
+    assert_eq!(claims, expected);
+}
+
+#[test]
 fn the_published_key_has_public_fields_only_and_is_named_by_its_certificate() {
     for (algorithm, fields) in [
         (Algorithm::EdDsa, "alg crv kid kty use x x5c x5t"),

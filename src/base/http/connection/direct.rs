@@ -1,9 +1,9 @@
 //! Plain requests that a surface answers without hyper.
 //!
-//! A loop reads a request, has it answered and writes the answer before it looks at the next one. At a request
-//! that it cannot answer, hyper gets the connection for a turn, with all bytes that have arrived. The turn ends
-//! when hyper has answered a request that the loop takes, too. The limits are those of hyper's connections,
-//! because both use the same stream, activity and shutdown signal.
+//! A loop reads a request, has it answered and writes the answer before it looks at the next one. An answer may
+//! take its time. At a request that the loop cannot answer, hyper gets the connection for a turn, with all bytes
+//! that have arrived. The turn ends when hyper has answered a request that the loop takes, too. The limits are
+//! those of hyper's connections, because both use the same stream, activity and shutdown signal.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use hyper::Response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -19,8 +20,8 @@ use super::plain::Judged;
 use super::received::RECEIVED_BYTES;
 use super::requests::{Connection, Exchange, first_byte};
 use super::stream::{Loan, MonitoredStream};
-use crate::base::http::message::PlainRequest;
-use crate::base::http::surface::{PlainAnswer, Shutdown, Surface, stopped};
+use crate::base::http::message::{Payload, PlainRequest};
+use crate::base::http::surface::{LaterAnswer, PlainAnswer, Shutdown, Surface, Written, stopped};
 
 /// Initial size of the buffer for an answer: a head of 350 bytes and a token of 2 kB.
 const ANSWER_BYTES: usize = 3 * 1024;
@@ -38,11 +39,13 @@ impl Default for Buffers {
 }
 
 /// Result of looking at the bytes that have arrived.
-enum Step {
+enum Step<'a> {
     /// An answer is ready. The request has this length.
     Answered(usize),
     /// More bytes are needed.
     Incomplete,
+    /// An answer is to be waited for. The request has this length.
+    Later(usize, LaterAnswer<'a>),
     /// hyper must look at the bytes.
     Lend(Loan),
 }
@@ -60,7 +63,8 @@ enum Event {
 /// End of the loop.
 enum Next {
     Close,
-    Hyper(Loan),
+    /// hyper gets the connection, and this answer to the first request if there is one.
+    Hyper(Loan, Option<Box<Response<Payload>>>),
 }
 
 impl Connection<TcpStream> {
@@ -93,16 +97,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         loop {
             let next =
                 answer_plain_requests(&mut stream, &exchange, &mut buffers, &mut shutdown).await;
-            match next {
-                Ok(Next::Hyper(loan)) => stream.lend(loan),
+            let refusal = match next {
+                Ok(Next::Hyper(loan, refusal)) => {
+                    stream.lend(loan);
+                    refusal
+                }
                 Ok(Next::Close) => return stream.close().await,
                 Err(error) => {
                     let peer = exchange.peer.addr;
                     return tracing::debug!(%peer, %error, "a connection ended early");
                 }
-            }
+            };
             // Boxed, because hyper's part is large and most connections do not need it.
-            let served = Box::pin(exchange.serve_with_hyper(stream, &mut shutdown)).await;
+            let served = Box::pin(exchange.serve_with_hyper(stream, &mut shutdown, refusal)).await;
             let Some(returned) = served else { return };
             stream = returned;
             stream.take_back();
@@ -121,28 +128,40 @@ async fn answer_plain_requests<S: Surface, I: AsyncRead + AsyncWrite + Unpin>(
     let signal = std::pin::pin!(stopped(shutdown));
     let mut stop = Stop::new(state, signal);
     loop {
-        match exchange.look_at(stream.unread(), buffers) {
-            Step::Answered(len) => {
-                stream.consume(len);
-                let _charge = exchange.budget.charge_bytes(buffers.answer.len());
-                send(stream, &mut buffers.answer, &mut stop).await?;
-                continue;
+        let (len, is_last) = match exchange.look_at(stream.unread(), buffers) {
+            Step::Answered(len) => (len, false),
+            Step::Later(len, later) => {
+                match answer_later(stream, len, later, &mut stop).await? {
+                    Some(Ok(answer)) => buffers.answer = answer,
+                    Some(Err(refusal)) => return Ok(Next::Hyper(Loan::Turn, Some(refusal))),
+                    None => return Ok(Next::Close),
+                }
+                exchange.slot.activity.finish();
+                // While answers are waited for, requests may arrive without end.
+                (len, stop.is_seen)
             }
-            Step::Lend(loan) => return Ok(Next::Hyper(loan)),
-            Step::Incomplete => {}
-        }
-        match receive(stream, &mut stop).await? {
-            Event::Bytes => {}
-            Event::End => return Ok(Next::Close),
-            Event::Stop => {
-                // The first request may be finished, and hyper waits for it.
-                let is_first = !exchange.slot.activity.has_answered();
-                let is_begun = !stream.unread().is_empty();
-                let is_finished = is_first && is_begun;
-                return Ok(if is_finished { Next::Hyper(Loan::Turn) } else { Next::Close });
-            }
+            Step::Lend(loan) => return Ok(Next::Hyper(loan, None)),
+            Step::Incomplete => match receive(stream, &mut stop).await? {
+                Event::Bytes => continue,
+                Event::End => return Ok(Next::Close),
+                Event::Stop => return Ok(at_stop(stream, exchange)),
+            },
+        };
+        stream.consume(len);
+        let _charge = exchange.budget.charge_bytes(buffers.answer.len());
+        send(stream, &mut buffers.answer, &mut stop).await?;
+        if is_last {
+            return Ok(Next::Close);
         }
     }
+}
+
+/// Returns the end of the loop when the process ends while no whole request has arrived.
+fn at_stop<S: Surface, I: AsyncRead>(stream: &MonitoredStream<I>, exchange: &Exchange<S>) -> Next {
+    // The first request may be finished, and hyper waits for it.
+    let is_first = !exchange.slot.activity.has_answered();
+    let is_begun = !stream.unread().is_empty();
+    if is_first && is_begun { Next::Hyper(Loan::Turn, None) } else { Next::Close }
 }
 
 /// The signal that the process ends, for a task that waits for bytes again and again.
@@ -173,7 +192,7 @@ impl<'a, F: Future<Output = ()>> Stop<'a, F> {
 
 impl<S: Surface> Exchange<S> {
     /// Answers the request at the start of `received`, if it is complete and plain.
-    fn look_at(&self, received: &[u8], buffers: &mut Buffers) -> Step {
+    fn look_at(&self, received: &[u8], buffers: &mut Buffers) -> Step<'_> {
         if received.is_empty() {
             return Step::Incomplete;
         }
@@ -196,9 +215,37 @@ impl<S: Surface> Exchange<S> {
                 self.slot.activity.finish();
                 Step::Answered(last.layout().len)
             }
+            PlainAnswer::Later(later) => {
+                self.slot.activity.begin(0);
+                Step::Later(last.layout().len, later)
+            }
             PlainAnswer::Left => Step::Lend(Loan::Turn),
         }
     }
+}
+
+/// Waits for the answer to the request of this length at the start of the unread bytes. Returns `None` if the
+/// peer goes away before. Also looks for the end of the process, which does not end the wait.
+async fn answer_later<I: AsyncRead + Unpin>(
+    stream: &mut MonitoredStream<I>,
+    len: usize,
+    mut later: LaterAnswer<'_>,
+    stop: &mut Stop<'_, impl Future<Output = ()>>,
+) -> io::Result<Option<Written>> {
+    poll_fn(|context| {
+        if let Poll::Ready(answer) = later.as_mut().poll(context) {
+            return Poll::Ready(Ok(Some(answer)));
+        }
+        let _seen = stop.poll(context);
+        // As in a turn of hyper: while other requests wait behind this one, nothing is read.
+        while stream.unread().len() == len && len < RECEIVED_BYTES {
+            if ready!(stream.poll_receive(context))? == 0 {
+                return Poll::Ready(Ok(None));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Waits for bytes, for the end of the stream or for the end of the process.

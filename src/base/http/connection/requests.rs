@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -63,7 +64,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     pub(super) async fn serve<S: Surface>(self, surface: Arc<S>, mut shutdown: Shutdown) {
         let (exchange, stream) = self.begin(surface);
         // hyper had no turn, so it gives nothing back.
-        let _none = exchange.serve_with_hyper(stream, &mut shutdown).await;
+        let _none = exchange.serve_with_hyper(stream, &mut shutdown, None).await;
     }
 
     /// Identifies the caller.
@@ -80,18 +81,21 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
 
 impl<S: Surface> Exchange<S> {
     /// Serves the connection with hyper until it ends, or until hyper's turn is over. In the second case
-    /// returns the stream.
+    /// returns the stream. `refusal` answers the first request, if it was refused before hyper saw it.
     pub(super) async fn serve_with_hyper<I: AsyncRead + AsyncWrite + Unpin>(
         self: &Arc<Self>,
         stream: MonitoredStream<I>,
         shutdown: &mut Shutdown,
+        refusal: Option<Box<Response<Payload>>>,
     ) -> Option<MonitoredStream<I>> {
+        let refusal = Mutex::new(refusal);
         let service = service_fn(|request: Request<Incoming>| {
             let exchange = Arc::clone(self);
             let body_bytes = request.body().size_hint().exact().unwrap_or(UNBOUNDED);
             // Runs before the first await, because the length is needed before the next byte is read.
             exchange.slot.activity.begin(body_bytes);
-            async move { exchange.answer(request, body_bytes).await }
+            let refusal = refusal.lock().take();
+            async move { exchange.answer(request, body_bytes, refusal).await }
         });
         let mut connection = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
@@ -140,11 +144,14 @@ impl<S: Surface> Exchange<S> {
         &self,
         request: Request<Incoming>,
         body_bytes: u64,
+        refusal: Option<Box<Response<Payload>>>,
     ) -> Result<Response<Payload>, Cut> {
         let Self { caller, surface, peer, slot, budget } = self;
         let asked = refusals::asked(&request);
         let turn = &slot.activity.turn;
-        let mut response = if budget.has_room() {
+        let mut response = if let Some(refusal) = refusal {
+            *refusal
+        } else if budget.has_room() {
             surface.respond(caller, request).await
         } else {
             slot.activity.tally.over_budget.add();
@@ -153,13 +160,13 @@ impl<S: Surface> Exchange<S> {
         if let Some(cut) = response.body().as_cut() {
             return Err(cut);
         }
-        let is_held = response.body().is_held();
+        let is_plain = response.body().is_plain();
         budget.charge(response.body_mut());
         if body_bytes == UNBOUNDED {
             // The start of the next head is unknown.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        turn.answer(if is_held { AfterAnswer::GiveBack } else { AfterAnswer::GoOn });
+        turn.answer(if is_plain { AfterAnswer::GiveBack } else { AfterAnswer::GoOn });
         slot.activity.finish();
         refusals::log(surface.name(), peer.addr, asked, &mut response);
         Ok(response)

@@ -80,40 +80,61 @@ impl Surface for Echo {
             assert_eq!(read_body(request.into_body(), 100).await.unwrap(), "GET /h/");
         }
         if matches!(kind, b'm' | b's') {
-            for _ in 0..3 {
-                yield_now().await;
-            }
+            pause().await;
         }
-        let mut response = Response::new(Payload::from(format!("{target} {END}")));
         if matches!(kind, b'h' | b'm' | b'o') {
-            *response.body_mut() = std::mem::take(response.body_mut()).held();
+            let mut response = Response::new(Payload::from(format!("{target} {END}")).plain());
             response.headers_mut().insert(TOKEN, HeaderValue::from_static("1"));
-        } else {
-            *response.status_mut() = StatusCode::BAD_REQUEST;
+            return response;
         }
-        response
+        refusal(&target)
     }
 
     fn answers_plain(&self) -> bool {
         self.0 == Way::Reader
     }
 
-    fn answer_plain(
-        &self,
-        (): &(),
+    fn answer_plain<'a>(
+        &'a self,
+        (): &'a (),
         request: &PlainRequest<'_>,
         answer: &mut Vec<u8>,
-    ) -> PlainAnswer {
-        let target = str::from_utf8(request.target()).unwrap();
-        if !target.starts_with("/h/") {
-            return PlainAnswer::Left;
-        }
+    ) -> PlainAnswer<'a> {
+        let target = str::from_utf8(request.target()).unwrap().to_owned();
         let len = target.len() + 1 + END.len();
         let head = format!("HTTP/1.1 200 OK\r\n{TOKEN}: 1\r\ncontent-length: {len}");
         let all = format!("{head}{DATE}{READER_DATE}\r\n\r\n{target} {END}");
-        answer.extend_from_slice(all.as_bytes());
+        match target.as_bytes()[1] {
+            b'h' => answer.extend_from_slice(all.as_bytes()),
+            b'm' => {
+                return PlainAnswer::Later(Box::pin(async move {
+                    pause().await;
+                    Ok(all.into_bytes())
+                }));
+            }
+            b's' => {
+                return PlainAnswer::Later(Box::pin(async move {
+                    pause().await;
+                    Err(Box::new(refusal(&target)))
+                }));
+            }
+            _ => return PlainAnswer::Left,
+        }
         PlainAnswer::Appended
     }
+}
+
+/// Waits for a few turns of the runtime.
+async fn pause() {
+    for _ in 0..3 {
+        yield_now().await;
+    }
+}
+
+fn refusal(target: &str) -> Response<Payload> {
+    let mut response = Response::new(Payload::from(format!("{target} {END}")));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
 }
 
 async fn serve(stream: DuplexStream, way: Way, shutdown: Shutdown) {
@@ -167,12 +188,12 @@ fn told(answers: &str) -> (String, Vec<Way>) {
     (same, ways)
 }
 
-/// Returns the way of each answer by the rules of ADR 29.
+/// Returns the way of each answer by the rules of ADR 29 and 36.
 fn ways(kinds: &[char]) -> Vec<Way> {
     let (mut holder, mut is_kept) = (Way::Reader, false);
     let mut ways = Vec::new();
     for kind in kinds {
-        ways.push(if *kind == 'h' { holder } else { Way::Hyper });
+        ways.push(if matches!(kind, 'h' | 'm') { holder } else { Way::Hyper });
         is_kept |= *kind == 'b' || *kind == 'o' && holder == Way::Reader;
         let is_over = matches!(kind, 'h' | 'm' | 'o') && !is_kept;
         holder = if is_over { Way::Reader } else { Way::Hyper };

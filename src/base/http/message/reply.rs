@@ -24,8 +24,8 @@ enum Delivery {
     /// In one piece.
     #[default]
     Whole,
-    /// Likewise, and the surface holds the body from now on.
-    Held,
+    /// Likewise, and the surface also gives such bodies without hyper.
+    Plain,
     /// Piece by piece.
     Pieces(Box<Pieces>),
     /// Not at all: the connection ends without an answer.
@@ -39,15 +39,15 @@ impl<T: Into<Bytes>> From<T> for Payload {
 }
 
 impl Payload {
-    /// Marks the body as one that the surface holds from now on, for plain requests like this one.
+    /// Marks the body as one that the surface also gives without hyper, to plain requests.
     #[must_use]
-    pub(crate) fn held(self) -> Self {
-        Self { delivery: Delivery::Held, ..self }
+    pub(crate) fn plain(self) -> Self {
+        Self { delivery: Delivery::Plain, ..self }
     }
 
-    /// Returns true if the surface may answer the next request like this one without hyper.
-    pub(crate) const fn is_held(&self) -> bool {
-        matches!(self.delivery, Delivery::Held)
+    /// Returns true if the surface answers plain requests like this one without hyper.
+    pub(crate) const fn is_plain(&self) -> bool {
+        matches!(self.delivery, Delivery::Plain)
     }
 
     /// Returns a body of `len` bytes that arrives in these pieces. If they end early, so does the connection.

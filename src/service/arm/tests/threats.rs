@@ -1,6 +1,7 @@
 //! Threats to the control plane, by their numbers in `docs/reliability.md`. Each test fails without its guards.
 
 use super::*;
+use crate::service::token::{Flaw, TokenBreaker};
 
 #[test]
 fn threat_13_the_control_plane_takes_tokens_for_itself_alone() {
@@ -13,6 +14,12 @@ fn threat_13_the_control_plane_takes_tokens_for_itself_alone() {
         });
         assert_eq!(answer.status, status, "{audience}");
     }
+    let breaker = TokenBreaker::new(world.directory.ring());
+    let broken = breaker.break_token(&world.token_for("owner", ARM), Flaw::WrongIssuer).unwrap();
+    let answer = world.raw(("owner", "GET", &versioned("/subscriptions")), b"", |headers| {
+        headers.insert("authorization", format!("Bearer {broken}").parse().unwrap());
+    });
+    assert_eq!(answer.status, 401);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Head of the answer to a hit.
+//! Head of an answer with a token.
 
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
@@ -11,6 +11,31 @@ use crate::base::clock::UnixSeconds;
 use crate::base::http::Payload;
 use crate::service::broker::Via;
 use crate::service::imds::reply::{REQUEST_ID, mark, token_reply};
+
+/// The heads of answers by the origin of the token.
+#[derive(Debug)]
+pub(super) struct Heads {
+    hit: Head,
+    miss: Head,
+    coalesced: Head,
+}
+
+impl Default for Heads {
+    fn default() -> Self {
+        let [hit, miss, coalesced] = [Via::Hit, Via::Miss, Via::Coalesced].map(Head::new);
+        Self { hit, miss, coalesced }
+    }
+}
+
+impl Heads {
+    pub(super) const fn of(&mut self, via: Via) -> &mut Head {
+        match via {
+            Via::Hit => &mut self.hit,
+            Via::Miss => &mut self.miss,
+            Via::Coalesced => &mut self.coalesced,
+        }
+    }
+}
 
 /// Head of the answer, rendered once from the response of hyper's path and in the form that hyper writes. It is kept
 /// from answer to answer, and only what differs is written again.
@@ -27,9 +52,9 @@ pub(super) struct Head {
     date: Vec<u8>,
 }
 
-impl Default for Head {
-    fn default() -> Self {
-        let mut response = token_reply(Via::Hit, Payload::default());
+impl Head {
+    fn new(via: Via) -> Self {
+        let mut response = token_reply(via, Payload::default());
         mark(response.headers_mut(), Uuid::nil());
         let (mut text, mut id_at) = (b"HTTP/1.1 200 OK\r\n".to_vec(), 0);
         for (name, value) in response.headers() {
@@ -45,9 +70,7 @@ impl Default for Head {
         let len_at = text.len();
         Self { text, id_at, len_at, body_bytes: 0, at: UnixSeconds(0), date: Vec::new() }
     }
-}
 
-impl Head {
     /// Appends the head of an answer at `now` whose body has `body_bytes` bytes.
     pub(super) fn append(
         &mut self,
@@ -96,7 +119,7 @@ mod tests {
 
     fn head(now: UnixSeconds) -> String {
         let mut answer = Vec::new();
-        Head::default().append(Uuid::from_u128(7), 2048, now, &mut answer);
+        Head::new(Via::Hit).append(Uuid::from_u128(7), 2048, now, &mut answer);
         String::from_utf8(answer).unwrap()
     }
 
@@ -138,12 +161,12 @@ mod tests {
         fn a_head_that_is_kept_is_the_same_as_a_new_one(
             answers in proptest::collection::vec((any::<u128>(), 0..3_usize, 0..3_u64), 1..20),
         ) {
-            let mut kept = Head::default();
+            let mut kept = Head::new(Via::Miss);
             for (id, len, now) in answers {
                 let (id, len, now) = (Uuid::from_u128(id), 99 + len, UnixSeconds(now));
                 let (mut answer, mut expected) = (Vec::new(), Vec::new());
                 kept.append(id, len, now, &mut answer);
-                Head::default().append(id, len, now, &mut expected);
+                Head::new(Via::Miss).append(id, len, now, &mut expected);
                 prop_assert_eq!(answer, expected);
             }
         }

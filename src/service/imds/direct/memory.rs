@@ -1,6 +1,6 @@
 //! Memory of a worker from request to request.
 
-use super::head::Head;
+use super::head::Heads;
 use super::targets::Targets;
 use crate::base::http::{Host, HostRules};
 
@@ -9,7 +9,7 @@ use crate::base::http::{Host, HostRules};
 pub(in crate::service::imds) struct Memory {
     pub(super) targets: Targets,
     pub(super) hosts: AcceptedHost,
-    pub(super) head: Head,
+    pub(super) heads: Heads,
 }
 
 /// The last accepted `Host`, which the next request usually repeats. The rules never change.

@@ -66,7 +66,7 @@ impl<'a> Sent<'a> {
     }
 }
 
-/// A target that requests a token from the cache.
+/// A target that requests a token.
 #[derive(Debug)]
 struct Target {
     before: Box<[u8]>,
@@ -76,6 +76,7 @@ struct Target {
     /// Another selector, or none.
     selector: Option<Selector>,
     resource: Box<str>,
+    freshness: Freshness,
 }
 
 impl Target {
@@ -91,12 +92,13 @@ impl Target {
         let query = Query::parse(uri.query().unwrap_or_default()).ok()?;
         let Parameters { selector, resource, freshness } = Parameters::read(&query).ok()?;
         let has_client_id = sent.client_id.is_some();
-        (freshness == Freshness::Held).then(|| Self {
+        Some(Self {
             before: sent.before.into(),
             after: sent.after.into(),
             has_client_id,
             selector: selector.filter(|_| !has_client_id),
             resource: resource.into(),
+            freshness,
         })
     }
 
@@ -119,7 +121,7 @@ impl Meaning<'_> {
         TokenRequest {
             selector: self.client_id.as_ref().or(self.target.selector.as_ref()),
             resource: &self.target.resource,
-            freshness: Freshness::Held,
+            freshness: self.target.freshness,
         }
     }
 }
@@ -149,18 +151,19 @@ impl Targets {
             hasher.write(sent.after);
         }
         // The remainder is below the number of sets.
-        let set = self.sets.get_mut(usize::try_from(hasher.finish() % SETS as u64).unwrap_or(0))?;
+        let ways =
+            self.sets.get_mut(usize::try_from(hasher.finish() % SETS as u64).unwrap_or(0))?;
         let is_like =
             |way: &Option<Box<Target>>| way.as_ref().is_some_and(|way| way.is_like(&sent));
-        let at = if let Some(at) = set.iter().position(is_like) {
+        let at = if let Some(at) = ways.iter().position(is_like) {
             at
         } else {
             let read = Target::read(str::from_utf8(text).ok()?, &sent)?;
-            set.rotate_right(1);
-            *set.first_mut()? = Some(Box::new(read));
+            ways.rotate_right(1);
+            *ways.first_mut()? = Some(Box::new(read));
             0
         };
-        let target = set.get(at)?.as_deref()?;
+        let target = ways.get(at)?.as_deref()?;
         Some(Meaning { target, client_id: sent.client_id.map(Selector::ClientId) })
     }
 }
@@ -173,8 +176,13 @@ mod tests {
 
     const PATH: &str = "/metadata/identity/oauth2/token?api-version=2018-02-01";
 
+    /// Returns the target with an api-version that knows `bypass_cache`.
+    fn since_bypass(target: &str) -> String {
+        target.replace("2018-02-01", "2023-07-01")
+    }
+
     #[test]
-    fn targets_of_held_tokens_are_read_and_others_are_left_to_hyper() {
+    fn targets_of_tokens_are_read_and_others_are_left_to_hyper() {
         let mut targets = Targets::default();
         let id = "c11e0000-0000-4000-8000-00000000000a";
         for (target, resource, has_selector) in [
@@ -186,6 +194,7 @@ mod tests {
             (format!("{PATH}&resource=a+b"), "a b", false),
             (format!("{PATH}&resource=a&client_id={id}"), "a", true),
             (format!("{PATH}&resource=a&unknown=1&bypass_cache=true"), "a", false),
+            (format!("{}&resource=a&bypass_cache=true", since_bypass(PATH)), "a", false),
             (PATH.replace("metadata", "Metadata") + "&resource=a", "a", false),
             (PATH.replace("token?", "token/?") + "&resource=a", "a", false),
         ] {
@@ -205,7 +214,7 @@ mod tests {
             format!("{PATH}&resource=a&client_id={id}&object_id={id}"),
             format!("{PATH}&resource=a&client%5Fid={id}"),
             format!("{PATH}&resource={}", "a".repeat(PLAIN_TARGET_BYTES_MAX)),
-            PATH.replace("2018-02-01", "2023-07-01") + "&resource=a&bypass_cache=true",
+            since_bypass(PATH) + "&resource=a&bypass_cache=1",
             PATH.replace("2018-02-01", "2017-12-01") + "&resource=a",
             PATH.replace("token?", "token//?") + "&resource=a",
             PATH.replace("identity", "Identity") + "&resource=a",
@@ -273,26 +282,27 @@ mod tests {
     }
 
     /// Reads a target as hyper's path does, without memory.
-    fn meaning(target: &str) -> Option<(Option<Selector>, String)> {
+    fn meaning(target: &str) -> Option<(Option<Selector>, String, Freshness)> {
         let whole = Sent { before: target.as_bytes(), client_id: None, after: &[] };
-        Target::read(target, &whole).map(|read| (read.selector, read.resource.into()))
+        Target::read(target, &whole)
+            .map(|read| (read.selector, read.resource.into(), read.freshness))
     }
 
     proptest! {
         #[test]
         fn a_target_means_the_same_whenever_it_is_found(
             queries in proptest::collection::vec(
-                "(&(resource|client_id|object_id|x)=([a-c%+0-9]{0,4}|c11e0000-0000-4000-8000-0000000000[0Aa][0-9]{1,2})){0,3}",
+                "(&(resource|client_id|object_id|x)=([a-c%+0-9]{0,4}|c11e0000-0000-4000-8000-0000000000[0Aa][0-9]{1,2})|&bypass_cache=true){0,3}",
                 1..20,
             ),
         ) {
             let mut targets = Targets::default();
             for query in queries.iter().chain(&queries) {
-                let target = format!("{PATH}{query}");
+                let target = since_bypass(PATH) + query;
                 let found = targets.find(target.as_bytes());
                 let found = found.map(|found| {
-                    let TokenRequest { selector, resource, .. } = found.request();
-                    (selector.cloned(), resource.to_owned())
+                    let TokenRequest { selector, resource, freshness } = found.request();
+                    (selector.cloned(), resource.to_owned(), freshness)
                 });
                 prop_assert_eq!(found, meaning(&target));
             }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::service::directory::Principal;
+use crate::service::token::{Flaw, TokenBreaker};
 
 /// Returns the answer to a list of secrets with this token.
 fn listed(world: &World, token: &str) -> u16 {
@@ -44,6 +45,9 @@ fn threat_13_a_token_for_another_service_or_of_another_issuer_opens_nothing() {
     world.grant(stranger, "Key Vault Secrets Officer", VAULT);
     let token = world.token_for(stranger, "https://vault.azure.net", tenant);
     assert_eq!(listed(&world, &token), 401);
+    let breaker = TokenBreaker::new(world.directory.ring());
+    let broken = breaker.break_token(&world.token(OFFICER), Flaw::WrongIssuer).unwrap();
+    assert_eq!(listed(&world, &broken), 401);
 }
 
 #[test]

@@ -20,6 +20,7 @@ pub struct Location(Arc<str>);
 
 impl Location {
     /// Returns the equal location among those that are known. If it is new, it becomes known.
+    #[must_use]
     pub fn shared(self, known: &mut HashSet<Self>) -> Self {
         if let Some(own) = known.get(&self) {
             return own.clone();

@@ -337,16 +337,7 @@ fn below_provider(
             Ok(Route::DeletedVaults(subscription))
         }
         ("microsoft.keyvault", ["locations", location, "deletedvaults", _, end @ ..]) => {
-            let path = DeletedVaultPath {
-                subscription: optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?,
-                location: (*location).to_owned(),
-                name: rest.get(3).copied().unwrap_or_default().to_owned(),
-            };
-            match end {
-                [] => Ok(Route::DeletedVault(path)),
-                ["purge"] => Ok(Route::PurgeVault(path)),
-                _ => Err(ArmError::NoSuchPath),
-            }
+            deleted_vault(scope, location, rest, end)
         }
         ("microsoft.network", ["networkinterfaces"]) => parent_of(scope).map(Route::Interfaces),
         ("microsoft.network", ["networkinterfaces", _]) => {
@@ -359,6 +350,25 @@ fn below_provider(
             Some(resource_type) => unpopulated(scope, resource_type, rest),
             None => resource(scope, namespace, rest, version),
         },
+    }
+}
+
+/// Returns the request for a deleted vault in `location`, whose path ends with `end` after its name.
+fn deleted_vault(
+    scope: &[&str],
+    location: &str,
+    rest: &[&str],
+    end: &[&str],
+) -> Result<Route, ArmError> {
+    let path = DeletedVaultPath {
+        subscription: optional_subscription(scope)?.ok_or(ArmError::NoSuchPath)?,
+        location: location.to_owned(),
+        name: rest.get(3).copied().unwrap_or_default().to_owned(),
+    };
+    match end {
+        [] => Ok(Route::DeletedVault(path)),
+        ["purge"] => Ok(Route::PurgeVault(path)),
+        _ => Err(ArmError::NoSuchPath),
     }
 }
 

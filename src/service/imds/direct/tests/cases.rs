@@ -2,15 +2,8 @@
 
 use super::*;
 use crate::service::directory::tests::change;
-use crate::service::world::record::{Change, Key, Record, VirtualMachine};
+use crate::service::world::record::{Change, Key};
 
-const PIPE_BYTES: usize = 64 * 1024;
-
-fn paths(answers: &[Answer]) -> Vec<(Path, u16, &str)> {
-    answers.iter().map(|answer| (answer.path, answer.status, answer.cache.as_str())).collect()
-}
-
-const HIT: (Path, u16, &str) = (Path::Direct, 200, "hit");
 const BY_HYPER: (Path, u16, &str) = (Path::Hyper, 200, "hit");
 
 #[test]
@@ -55,60 +48,6 @@ fn a_hundred_requests_at_once_are_answered_in_order_through_a_narrow_pipe() {
     for (target, resource) in asked.iter().zip(&seen[0]) {
         assert!(target.replace("%3A", ":").replace("%2F", "/").contains(resource.as_str()));
     }
-}
-
-#[test]
-fn a_miss_is_one_turn_of_hyper() {
-    let world = World::new();
-    let targets = targets();
-    let [first, second] = [&targets[0], &targets[7]].map(|target| get(target));
-    world.runtime.block_on(async {
-        let mut client = world.open(Path::Direct, PIPE_BYTES);
-        // All at once, so that requests have arrived when hyper gives the connection back.
-        client.send(&[first.as_str(), &first, &second, &second, &first].concat()).await;
-        let miss = (Path::Hyper, 200, "miss");
-        assert_eq!(paths(&client.read(5).await), [miss, HIT, miss, HIT, HIT]);
-        assert_eq!(paths(&[client.ask(&targets[0]).await]), [HIT]);
-        let stats = world.broker.stats();
-        assert_eq!((stats.misses, stats.coalesced, stats.cache.hits), (2, 0, 4));
-    });
-}
-
-#[test]
-fn requests_that_arrive_during_a_miss_are_answered_after_it() {
-    let world = World::warm();
-    let targets = targets();
-    let cold = targets[0].replace("management.azure.com", "management.core.windows.net");
-    world.runtime.block_on(async {
-        let go = world.hold_mints();
-        let mut client = world.open(Path::Direct, PIPE_BYTES);
-        let misses = world.broker.stats().misses;
-        client.send(&get(&cold)).await;
-        until(|| world.broker.stats().misses > misses).await;
-        let hit = get(&targets[1]);
-        let (start, end) = hit.split_at(20);
-        client.send(&(hit.clone() + start)).await;
-        settle().await;
-        drop(go);
-        assert_eq!(paths(&client.read(2).await), [(Path::Hyper, 200, "miss"), HIT]);
-        client.send(end).await;
-        assert_eq!(paths(&client.read(1).await), [HIT]);
-    });
-}
-
-#[test]
-fn a_caller_that_goes_away_during_a_miss_ends_its_connection() {
-    let world = World::new();
-    world.runtime.block_on(async {
-        let go = world.hold_mints();
-        let mut client = world.open(Path::Direct, PIPE_BYTES);
-        client.send(&get(&targets()[0])).await;
-        until(|| world.broker.stats().misses == 1).await;
-        let Client { stream, server, stop: _stop, .. } = client;
-        drop(stream);
-        timeout(DEADLINE, server).await.unwrap().unwrap();
-        drop(go);
-    });
 }
 
 #[test]
@@ -301,11 +240,17 @@ async fn pipelined_until_closed(mut client: Client, request: String) -> usize {
 #[test]
 fn a_client_that_sends_without_pause_does_not_delay_the_end_of_the_process() {
     let world = World::warm();
-    let hit = get(&targets()[0]);
+    let (hit, miss) = (get(&targets()[0]), get(&fresh(&targets()[0])));
     for path in [Path::Direct, Path::Hyper] {
         // One request fills the buffer of the reader, or several do.
-        for (request, pipe_bytes) in [(&hit, hit.len()), (&hit, PIPE_BYTES), (&hit.repeat(15), 700)]
-        {
+        for (request, pipe_bytes) in [
+            (&hit, hit.len()),
+            (&hit, PIPE_BYTES),
+            (&hit.repeat(15), 700),
+            (&miss, miss.len()),
+            (&miss, PIPE_BYTES),
+            (&miss.repeat(15), 700),
+        ] {
             let answered = world.runtime.block_on(async {
                 pipelined_until_closed(world.open(path, pipe_bytes), request.clone()).await
             });
@@ -337,25 +282,6 @@ fn what_has_begun_after_an_answer_does_not_delay_the_end_of_the_process() {
 }
 
 #[test]
-fn requests_that_bypass_the_cache_stay_with_hyper_until_a_token_is_held() {
-    let world = World::warm();
-    let fresh = targets()[0].replace("2018-02-01", "2023-07-01") + "&bypass_cache=true";
-    world.runtime.block_on(async {
-        let mut client = world.open(Path::Direct, PIPE_BYTES);
-        let minted = (Path::Hyper, 200, "miss");
-        for (target, expected) in [
-            (&targets()[0], HIT),
-            (&fresh, minted),
-            (&fresh, minted),
-            (&targets()[0], BY_HYPER),
-            (&targets()[0], HIT),
-        ] {
-            assert_eq!(paths(&[client.ask(target).await]), [expected], "{target}");
-        }
-    });
-}
-
-#[test]
 fn the_limits_of_a_vm_count_on_both_paths() {
     for path in [Path::Direct, Path::Hyper] {
         let world = World::warm();
@@ -379,12 +305,4 @@ fn the_limits_of_a_vm_count_on_both_paths() {
             assert!(counts.contains(&(200, 6)) && counts.contains(&(429, 4)), "{counts:?}");
         });
     }
-}
-
-fn limit_first_vm(world: &World, limits: &str) {
-    let id = WORLD.vm_id(0).unwrap();
-    let record = VirtualMachine::clone(&world.directory.read().vm(&id).unwrap().vm.record);
-    let throttle = Some(limits.parse().unwrap());
-    let record = Record::VirtualMachine(VirtualMachine { throttle, ..record });
-    change(&world.directory, Change::Put(record));
 }

@@ -5,11 +5,14 @@
 
 mod cases;
 mod differential;
+
+mod misses;
 mod threats;
 
 use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -28,8 +31,10 @@ use crate::base::synthetic::Synthetic;
 use crate::service::broker::{Broker, BrokerOptions};
 use crate::service::directory;
 use crate::service::directory::Directory;
+use crate::service::directory::tests::change;
 use crate::service::imds::Imds;
 use crate::service::token::{Entropy, Issuer, MintError, Subject, Token, TokenSource};
+use crate::service::world::record::{Change, Record, VirtualMachine};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -42,6 +47,11 @@ const WORLD: Synthetic = Synthetic { vms: 2, user_assigned: 1, seed: 1 };
 
 /// The deadline of every wait.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// A hit that is answered without hyper.
+const HIT: (Path, u16, &str) = (Path::Direct, 200, "hit");
 
 const RESOURCES: [&str; 4] = [
     "https://management.azure.com/",
@@ -63,6 +73,8 @@ struct Source {
     issuer: Issuer,
     /// While the test holds the sender, each mint waits for a message.
     gate: Mutex<Option<mpsc::Receiver<()>>>,
+    /// True if mints fail.
+    fails: AtomicBool,
 }
 
 impl TokenSource for Source {
@@ -75,6 +87,9 @@ impl TokenSource for Source {
     ) -> Result<Token, MintError> {
         if let Some(gate) = &*self.gate.lock() {
             let _ = gate.recv();
+        }
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(MintError::Sign);
         }
         self.issuer.mint(subject, resource, now, entropy)
     }
@@ -103,6 +118,8 @@ struct Answer {
     status: u16,
     cache: String,
     resource: String,
+    /// All lines of its head but `Date`.
+    head: String,
 }
 
 /// Returns the targets of all keys of the first VM.
@@ -114,6 +131,11 @@ fn targets() -> Vec<String> {
     let selected = format!("&client_id={id}");
     let all = RESOURCES.iter().flat_map(|resource| [of(resource, ""), of(resource, &selected)]);
     all.collect()
+}
+
+/// Returns the target of the same token, minted anew.
+fn fresh(target: &str) -> String {
+    target.replace("2018-02-01", "2023-07-01") + "&bypass_cache=true"
 }
 
 fn get(target: &str) -> String {
@@ -132,7 +154,8 @@ impl World {
             seed: [7; 32],
         };
         let issuer = Issuer::new(directory.ring(), LIFETIME);
-        let source = Arc::new(Source { issuer, gate: Mutex::default() });
+        let source =
+            Arc::new(Source { issuer, gate: Mutex::default(), fails: AtomicBool::new(false) });
         let clock = Arc::new(ManualClock::new(NOW));
         let (tokens, time) = (Arc::<Source>::clone(&source), Arc::<ManualClock>::clone(&clock));
         let broker = Broker::start(Arc::clone(&directory), tokens, time, &options).unwrap();
@@ -185,6 +208,14 @@ impl World {
     }
 }
 
+fn limit_first_vm(world: &World, limits: &str) {
+    let id = WORLD.vm_id(0).unwrap();
+    let record = VirtualMachine::clone(&world.directory.read().vm(&id).unwrap().vm.record);
+    let throttle = Some(limits.parse().unwrap());
+    let record = Record::VirtualMachine(VirtualMachine { throttle, ..record });
+    change(&world.directory, Change::Put(record));
+}
+
 impl Client {
     async fn ask(&mut self, target: &str) -> Answer {
         self.send(&get(target)).await;
@@ -220,6 +251,10 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<Answer
     }
 }
 
+fn paths(answers: &[Answer]) -> Vec<(Path, u16, &str)> {
+    answers.iter().map(|answer| (answer.path, answer.status, answer.cache.as_str())).collect()
+}
+
 /// Returns the answers that are complete.
 fn answers(mut bytes: &[u8]) -> Vec<Answer> {
     let mut answers = Vec::new();
@@ -233,12 +268,14 @@ fn answers(mut bytes: &[u8]) -> Vec<Answer> {
         };
         let end = len + value("content-length").parse::<usize>().unwrap();
         let Some(body) = bytes.get(len..end) else { return answers };
+        let lines = str::from_utf8(&bytes[..len]).unwrap().split_inclusive("\r\n");
         let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
         answers.push(Answer {
             path: if value("date") == DATE { Path::Direct } else { Path::Hyper },
             status: head.code.unwrap(),
             cache: value("x-mintbench-cache").to_owned(),
             resource: json["resource"].as_str().unwrap_or_default().to_owned(),
+            head: lines.filter(|line| !line.starts_with("date: ")).collect(),
         });
         bytes = &bytes[end..];
     }
