@@ -117,12 +117,26 @@ def marked(message):
 
 
 def reached(program, test):
+    """Returns the time that a test takes, and the mutants that it reaches."""
+    begun = time.monotonic()
     with tempfile.NamedTemporaryFile() as log:
         environment = {**os.environ, "MUTANT_REACHED": log.name}
         done = subprocess.run([program, "--exact", test], cwd=TREE, env=environment, capture_output=True)
         if done.returncode != 0:
             sys.exit(f"{test} fails without a mutant:\n{done.stdout.decode()}")
-        return test, {int(number) for number in Path(log.name).read_text().split()}
+        numbers = {int(number) for number in Path(log.name).read_text().split()}
+        return test, time.monotonic() - begun, numbers
+
+
+def batches(tests, seconds):
+    """Parts tests, the fastest first, into batches of which each takes about twice as long as the one before."""
+    left, most_s = sorted(tests, key=lambda test: seconds[test]), 0.5
+    while left:
+        batch = [left.pop(0)]
+        while left and sum(seconds[test] for test in [*batch, left[0]]) <= most_s:
+            batch.append(left.pop(0))
+        most_s *= 2
+        yield batch
 
 
 def survives(program, number, tests):
@@ -159,19 +173,20 @@ def unguarded(program, removed):
 def judged(program, mutants):
     """Returns the outcome of each mutant: `caught`, `missed` or `unreached`."""
     tests = every_test(program)
-    by_mutant = collections.defaultdict(list)
+    by_mutant, seconds = collections.defaultdict(list), {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for test, numbers in pool.map(lambda test: reached(program, test), tests):
+        for test, seconds[test], numbers in pool.map(lambda test: reached(program, test), tests):
             for number in numbers:
                 by_mutant[number].append(test)
 
         def outcome(mutant):
             reaching = by_mutant[mutant["number"]]
-            # Tests of the same module are the likeliest to fail, and the fastest.
+            # Tests of the same module are the likeliest to fail.
             module = mutant["file"].removeprefix("src/").removesuffix(".rs").removesuffix("/mod").replace("/", "::")
             near = [test for test in reaching if test.startswith(module)]
             rest = [test for test in reaching if not test.startswith(module)]
-            survived = all(survives(program, mutant["number"], tests) for tests in (near, rest) if tests)
+            every = [*batches(near, seconds), *batches(rest, seconds)]
+            survived = all(survives(program, mutant["number"], batch) for batch in every)
             verdict = ("missed" if reaching else "unreached") if survived else "caught"
             print(f"{verdict}: {mutant['name']}", file=sys.stderr, flush=True)
             return verdict

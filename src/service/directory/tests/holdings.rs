@@ -45,15 +45,19 @@ fn changes_that_are_pending_take_effect_one_after_the_other() {
     let directory = delayed();
     let caller = directory.caller([127, 0, 0, 1].into());
     let vm = machine(&directory);
-    let mut tags_wanted = Tags::new();
-    for (number, at) in [0, 10, 100].into_iter().enumerate() {
-        tags_wanted.insert(number.to_string(), String::new());
-        let changed = VirtualMachine { tags: tags_wanted.clone(), ..vm.clone() };
+    let mut wanted = Tags::new();
+    let mut write = |at| {
+        wanted.insert(wanted.len().to_string(), String::new());
+        let changed = VirtualMachine { tags: wanted.clone(), ..vm.clone() };
         let change = Change::Put(Record::VirtualMachine(changed));
         directory.write(NOW + Seconds(at), |_, _| Ok::<_, StoreError>((vec![change], ()))).unwrap();
-    }
-    let seen = [100, 159, 160, 500].map(|at| tags(&directory, &caller, NOW + Seconds(at)));
-    assert_eq!(seen, [Some(2), Some(2), Some(3), Some(3)]);
+    };
+    let seen = |times: [u64; 4]| times.map(|at| tags(&directory, &caller, NOW + Seconds(at)));
+    write(0);
+    write(10);
+    assert_eq!(seen([10, 59, 60, 70]), [Some(0), Some(0), Some(1), Some(2)]);
+    write(100);
+    assert_eq!(seen([100, 159, 160, 500]), [Some(2), Some(2), Some(3), Some(3)]);
 }
 
 #[test]
