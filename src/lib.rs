@@ -31,6 +31,10 @@
 //! body is rendered when the token is minted. Only the digits of `expires_in` are patched for each response.
 
 pub mod base;
+#[cfg(not(fuzzing))]
 pub mod cli;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod harness;
 pub mod service;

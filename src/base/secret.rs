@@ -129,6 +129,20 @@ impl fmt::Debug for Redacted {
 mod tests {
     use super::*;
 
+    /// Threat 11 of `docs/reliability.md`.
+    #[test]
+    fn threat_11_a_secret_does_not_show_itself_in_logs_or_errors() {
+        let secret = Redacted::new(b"open sesame".to_vec());
+        let text = SecretText(secret.clone());
+        for shown in [format!("{secret:?}"), format!("{text:?}"), format!("{:#?}", Some(&secret))] {
+            for part in ["open", "sesame", "111", "6f"] {
+                assert!(!shown.contains(part), "{shown}");
+            }
+        }
+        let url = shown_url("https://name:hunter2@host/path?token=hunter2#hunter2");
+        assert!(!url.contains("hunter2"), "{url}");
+    }
+
     #[test]
     fn a_url_is_shown_without_what_may_be_secret() {
         for (url, shown) in [

@@ -14,6 +14,8 @@ pub(crate) const MAY_NAME: &[(&str, &str)] = &[
     ("cli::control::tests", "cli service::token base"),
     ("cli::control", "cli service::world base"),
     ("cli", "harness base"),
+    // Targets of fuzzing call both wings. They are in tests and in fuzz builds only.
+    ("fuzz", "harness service base"),
     // Statistics are pure functions, result files plain data.
     ("harness::stats", ""),
     ("harness::class", ""),

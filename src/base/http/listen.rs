@@ -163,8 +163,9 @@ mod tests {
         }
     }
 
+    /// Threat 5 of `docs/reliability.md`.
     #[test]
-    fn other_machines_reach_a_listener_only_on_purpose() {
+    fn threat_05_other_machines_reach_a_listener_only_on_purpose() {
         let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let refused = bind(everywhere, Reach::Local);
         assert!(matches!(refused, Err(BindError::Exposed(addr)) if addr == everywhere));

@@ -74,3 +74,23 @@ pub(super) fn admit_plain(
     let forwarded_for = request.values(FORWARDED_FOR_TEXT).next();
     Evidence { host, forwarded_for, metadata: request.values(METADATA_TEXT) }.admit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::http::HostNames;
+
+    #[test]
+    fn without_the_header_metadata_a_request_still_comes_directly_and_for_this_host() {
+        let hosts = HostRules::local(HostNames::default());
+        let admitted = |host: &str, name: &str| {
+            let request =
+                Request::get("/").header("host", host).header(name, "a").body(()).unwrap();
+            admit_direct(&request, &hosts)
+        };
+        assert!(admitted("127.0.0.1", "accept").is_ok());
+        assert!(matches!(admitted("evil.example", "accept"), Err(ImdsError::Host)));
+        let proxied = admitted("127.0.0.1", "X-Forwarded-For");
+        assert!(matches!(proxied, Err(ImdsError::ForwardedFor)));
+    }
+}

@@ -127,3 +127,22 @@ fn freshness(query: &Query<'_>, version: &str) -> Result<Freshness, ImdsError> {
         _ => Ok(Freshness::Held),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_bypassed_by_true_alone_and_from_one_version_on() {
+        let read = |version: &str, value: &str| {
+            let query = format!("api-version={version}&resource=a&bypass_cache={value}");
+            let query = Query::parse(&query).unwrap();
+            Parameters::read(&query).map(|read| read.freshness).ok()
+        };
+        let (old, new) = ("2018-02-01", versions::BYPASS_SINCE);
+        assert_eq!(read(old, "true"), Some(Freshness::Held));
+        assert_eq!(read(old, "false"), Some(Freshness::Held));
+        assert_eq!(read(new, "true"), Some(Freshness::Renewed));
+        assert_eq!(read(new, "false"), None);
+    }
+}

@@ -59,6 +59,9 @@ mod tests {
         assert_eq!(Route::of("/Metadata/identity/oauth2/token"), Some(Route::Token));
         assert_eq!(Route::of("/metadata/identity/oauth2/token/"), Some(Route::Token));
         assert_eq!(Route::of("/metadata/instance/compute"), Some(Route::Instance("/compute")));
+        assert_eq!(Route::of("/metadata/identity/info"), Some(Route::Info));
+        assert_eq!(Route::of("/metadata/scheduledevents"), Some(Route::Events));
+        assert_eq!(Route::of("/metadata/versions"), Some(Route::Versions));
         for path in [
             "/",
             "/metadata",
@@ -70,6 +73,21 @@ mod tests {
             "/metadata%2Fidentity/oauth2/token",
         ] {
             assert_eq!(Route::of(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_events_take_another_method_than_get_and_a_refusal_names_those_that_are_taken() {
+        let refusal = |route: Route<'_>, method| match route.admit(method) {
+            Err(ImdsError::MethodNotAllowed(allowed)) => Some(allowed),
+            _ => None,
+        };
+        assert_eq!(refusal(Route::Events, &Method::POST), None);
+        assert_eq!(refusal(Route::Events, &Method::PUT), Some("GET, POST"));
+        for route in [Route::Token, Route::Info, Route::Versions, Route::Instance("")] {
+            assert_eq!(refusal(route, &Method::GET), None);
+            assert_eq!(refusal(route, &Method::POST), Some("GET"));
+            assert_eq!(refusal(route, &Method::HEAD), Some("GET"));
         }
     }
 

@@ -340,6 +340,34 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn the_longest_jwt_is_read_and_one_that_is_longer_is_not() {
+        let jwt = |bytes: usize| format!("a.{}.c", "b".repeat(bytes - 4));
+        assert!(Parts::of(&jwt(Parts::BYTES_MAX)).is_some());
+        for more in 1..3 {
+            assert!(Parts::of(&jwt(Parts::BYTES_MAX + more)).is_none(), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_key_id_beside_a_thumbprint_names_no_certificate() {
+        let key = certificate_key(client(), Seconds(9));
+        let certificate = key.certificate();
+        let sha1 = BASE64_URL_SAFE_NO_PAD.encode(certificate.sha1());
+        let sha256 = certificate.thumbprint();
+        let other = "f".repeat(40);
+        let claims = json!({ "iss": "x", "sub": "x", "aud": URL, "exp": 1 });
+        for header in [
+            json!({ "alg": "PS256", "x5t#S256": sha256, "kid": other }),
+            json!({ "alg": "PS256", "x5t": sha1, "kid": other }),
+            json!({ "alg": "PS256", "x5t": sha1, "x5t#S256": sha256, "kid": other }),
+        ] {
+            let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+            let jwt = format!("{}.{}.AA", encode(&header), encode(&claims));
+            assert!(PresentedAssertion::parse(&jwt).unwrap().names(certificate), "{header}");
+        }
+    }
+
+    #[test]
     fn a_thumbprint_is_read_in_every_spelling() {
         let bytes: Vec<u8> = (0..20).map(|it| 255 - it).collect();
         let hex = "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0efeeedec".to_owned();
@@ -349,6 +377,10 @@ pub(crate) mod tests {
             assert_eq!(thumbprint(&text), Some(bytes.clone()), "{text}");
         }
         assert_eq!(thumbprint("%%"), None);
+        // Hexadecimal digits of another number, and other letters of that number, are base64.
+        assert_eq!(thumbprint("abcd"), Some(vec![0x69, 0xb7, 0x1d]));
+        let letters = "zzzz".repeat(10);
+        assert_eq!(thumbprint(&letters), decoded(&letters));
     }
 
     #[test]

@@ -170,6 +170,38 @@ fn a_bearer_token_is_taken_for_what_it_says_and_only_in_its_time() {
     }
 }
 
+/// Threat 13 of `docs/reliability.md`. The endpoints that take tokens check their audience and issuer.
+#[test]
+fn threat_13_a_token_is_signed_by_a_published_key_with_its_algorithm_and_in_time() {
+    let key = SigningKey::generate(Algorithm::Rs256, NOW).unwrap();
+    let kid = key.jwk().kid.clone();
+    let ring = Arc::new(KeyRing::of(key));
+    let token = mint(&Issuer::new(Arc::clone(&ring), Seconds(1000)), &[9; 48]);
+    let verifier = Verifier::new(ring);
+    let (message, signature) = token.jwt().rsplit_once('.').unwrap();
+    let (_, claims) = message.split_once('.').unwrap();
+    assert!(verifier.verify(token.jwt(), NOW).is_ok());
+    let encode =
+        |text: String| base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, text);
+    for (alg, kid, signature, refusal) in [
+        ("none", &*kid, "", BearerError::Malformed),
+        ("HS256", &*kid, signature, BearerError::UnknownKey),
+        ("RS512", &*kid, signature, BearerError::UnknownKey),
+        ("RS256", "another", signature, BearerError::UnknownKey),
+        ("RS256", &*kid, signature, BearerError::Signature),
+    ] {
+        // The keys in the header are the attacker's.
+        let header = format!(
+            r#"{{"alg":"{alg}","kid":"{kid}","jku":"https://evil.example/keys","x5u":"https://evil.example"}}"#
+        );
+        let jwt = format!("{}.{claims}.{signature}", encode(header));
+        assert_eq!(verifier.verify(&jwt, NOW), Err(refusal), "{alg} {kid}");
+    }
+    for now in [NOW + Seconds(1300), NOW - Seconds(601)] {
+        assert!(verifier.verify(token.jwt(), now).is_err(), "{now}");
+    }
+}
+
 #[test]
 fn a_forged_bearer_token_is_refused() {
     let key = SigningKey::generate(Algorithm::Rs256, NOW).unwrap();

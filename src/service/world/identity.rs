@@ -216,3 +216,31 @@ impl Vm {
         self.system_assigned.as_ref().map(|own| &own.identity)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_ends_at_its_moment_and_is_not_there_before_its_end_was_decided() {
+        let tenant =
+            Tenant { id: crate::base::ids::TenantId::from_bytes([1; 16]), created: UnixSeconds(0) };
+        let ids = IdentityIds {
+            client_id: ClientId::from_bytes([2; 16]),
+            principal_id: PrincipalId::from_bytes([3; 16]),
+        };
+        let id = "/subscriptions/00000000-0000-4000-8000-0000000000b1/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a";
+        let kind = IdentityKind::UserAssigned;
+        let identity =
+            Identity::new(IdentityIndex(0), kind, ids, Arc::new(tenant), id.parse().unwrap());
+        assert!(identity.is_alive(UnixSeconds(0)) && identity.is_alive(UnixSeconds(u64::MAX - 1)));
+        identity.end(UnixSeconds(1000), UnixSeconds(2000));
+        assert!(identity.is_alive(UnixSeconds(1999)));
+        for now in [2000, 2001, u64::MAX] {
+            assert!(!identity.is_alive(UnixSeconds(now)), "{now}");
+        }
+        // A clock that is set back a little brings the end no nearer, and one that is set back far ends it.
+        assert!(identity.is_alive(UnixSeconds(700)));
+        assert!(!identity.is_alive(UnixSeconds(699)));
+    }
+}

@@ -229,6 +229,7 @@ mod tests {
             "127.0.0.1.evil.example",
             "127.0.0.1:99999",
             "localhost:x",
+            "localhost:+80",
             "localhost.evil.example",
         ] {
             assert!(!none.admit(host), "{host}");

@@ -81,8 +81,16 @@ impl Log {
     /// # Errors
     /// Returns [`StoredError`] when the file cannot be read or is malformed.
     pub fn read(path: &Path) -> Result<Self, StoredError> {
+        Self::read_from(path, BufReader::new(files::open(path)?))
+    }
+
+    /// Reads the content of the log at `path` into memory.
+    ///
+    /// # Errors
+    /// Returns [`StoredError`] when the content cannot be read or is malformed.
+    pub(crate) fn read_from(path: &Path, content: impl BufRead) -> Result<Self, StoredError> {
         let (mut log, mut values) = (Self::default(), 0_usize);
-        log.head = each(path, &mut |interval| {
+        log.head = each_of(path, content, &mut |interval| {
             values = values.saturating_add(interval.counts.len());
             // Values beyond the limit are only counted.
             if values <= VALUES_MAX {
@@ -165,8 +173,15 @@ pub fn add(into: &mut Counts, from: &[(u64, u64)]) {
 /// # Errors
 /// Returns [`StoredError`] when the file cannot be read or is malformed.
 pub fn each(path: &Path, visit: &mut dyn FnMut(Interval)) -> Result<Head, StoredError> {
+    each_of(path, BufReader::new(files::open(path)?), visit)
+}
+
+fn each_of(
+    path: &Path,
+    mut file: impl BufRead,
+    visit: &mut dyn FnMut(Interval),
+) -> Result<Head, StoredError> {
     let read = |source| ReadError::System { path: path.to_owned(), source };
-    let mut file = BufReader::new(files::open(path)?);
     let (mut head, mut line, mut number) = (Head::default(), Vec::new(), 0_u64);
     let mut values = VALUES_FREE;
     loop {

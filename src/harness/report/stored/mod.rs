@@ -65,21 +65,28 @@ impl Stored {
 /// # Errors
 /// Returns [`StoredError`] when there is a file that cannot be read.
 pub fn read_run(folder: &Path) -> Result<Option<Run>, StoredError> {
+    let path = folder.join("run.json");
+    match files::read(&path, RESULT_BYTES_MAX) {
+        Err(error) if error.is_missing() => Ok(None),
+        text => parse_run(&path, &text?).map(Some),
+    }
+}
+
+/// Parses the text of the `run.json` at `path`, of this version or the one before.
+///
+/// # Errors
+/// Returns [`StoredError`] when the text is no run.
+pub(crate) fn parse_run(path: &Path, text: &[u8]) -> Result<Run, StoredError> {
     /// The schema name alone, so that a file of another schema is not called damaged.
     #[derive(serde::Deserialize)]
     struct Named {
         schema: String,
     }
 
-    let path = folder.join("run.json");
-    let text = match files::read(&path, RESULT_BYTES_MAX) {
-        Err(error) if error.is_missing() => return Ok(None),
-        read => read?,
-    };
-    let damaged = |source| StoredError::Run { path: path.clone(), source };
-    let Named { schema } = serde_json::from_slice(&text).map_err(damaged)?;
+    let damaged = |source| StoredError::Run { path: path.to_owned(), source };
+    let Named { schema } = serde_json::from_slice(text).map_err(damaged)?;
     if ![SCHEMA, SCHEMA_1].contains(&schema.as_str()) {
-        return Err(StoredError::Schema { path, found: schema });
+        return Err(StoredError::Schema { path: path.to_owned(), found: schema });
     }
-    serde_json::from_slice(&text).map(Some).map_err(damaged)
+    serde_json::from_slice(text).map_err(damaged)
 }

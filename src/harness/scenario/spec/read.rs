@@ -47,7 +47,7 @@ impl RunSpec {
     }
 
     /// Parses `text` as the file of `scenario`.
-    pub(super) fn parse(scenario: Scenario, text: &str) -> Result<Self, ScenarioError> {
+    pub(crate) fn parse(scenario: Scenario, text: &str) -> Result<Self, ScenarioError> {
         let toml_file::Read { value, faults } = toml_file::read::<File>(text);
         let name = scenario.to_string();
         let problems = faults.iter().map(|fault| fault.of_file(&name)).collect();

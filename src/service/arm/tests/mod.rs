@@ -9,6 +9,7 @@ mod machines;
 mod refusals;
 mod resources;
 mod roles;
+mod threats;
 mod tools;
 mod vaults;
 

@@ -110,3 +110,25 @@ fn other_metadata_has_a_limit_of_its_own() {
     assert!(admitted(1, Category::Metadata) && admitted(0, Category::Identity));
     assert!(!admitted(0, Category::Identity));
 }
+
+/// Threat 12 of `docs/reliability.md`.
+#[test]
+fn threat_12_one_machine_takes_no_more_than_its_limits_and_nothing_from_another() {
+    let fixture = limited("identity=3/s,concurrent=2");
+    let asked = || (0..10).filter(|_| block_on(fixture.ask(0, ARM)).is_ok()).count();
+    assert_eq!(asked(), 3);
+    assert!(block_on(fixture.ask(1, ARM)).is_ok());
+    fixture.clock.advance(Seconds(1));
+    let go = fixture.hold_mints();
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let mut waits = Box::pin(fixture.ask(0, VAULT));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(waits.as_mut().poll(&mut context).is_pending());
+            waits
+        })
+        .collect();
+    assert!(fixture.is_throttled());
+    drop((go, waiting));
+    assert!(!fixture.is_throttled());
+}

@@ -1,6 +1,7 @@
 mod addresses;
 mod disk;
 mod doubt;
+mod holdings;
 mod keys;
 
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use crate::base::synthetic::{IdentityIds, Synthetic};
 use crate::service::store::{Format, MemoryStore, Revision, Store};
 use crate::service::token::Algorithm;
 use crate::service::world::record::{
-    Application, Change, Credential, Key, Record, RoleAssignment, Tenant, UserAssigned,
+    Application, Change, Credential, Key, Record, RoleAssignment, Tags, Tenant, UserAssigned,
     VirtualMachine,
 };
 use crate::service::world::roles;

@@ -51,6 +51,12 @@ fn an_application_gets_a_token_for_its_secret_however_it_shows_it() {
         let bearer = Verifier::new(world.directory.ring()).verify(jwt, NOW).unwrap();
         assert_eq!((bearer.client_id, bearer.tenant_id.to_string()), (app(), TENANT.to_owned()));
     }
+    for (posted, status) in [(app(), 200), (foreign(), 400)] {
+        let id = posted.to_string();
+        let mut named = request(&path, &with(&[("client_secret", ""), ("client_id", &id)]));
+        named.headers_mut().insert(AUTHORIZATION, basic.headers()[AUTHORIZATION].clone());
+        assert_eq!(world.ask(&named).status, status, "{id}");
+    }
     let two = with(&[]);
     let mut both = request(&path, &two);
     both.headers_mut().insert(AUTHORIZATION, basic.headers()[AUTHORIZATION].clone());
@@ -231,7 +237,9 @@ fn a_certificate_counts_in_its_time_only_and_says_why_not() {
     world.register(&certificate_key(app(), Seconds(1_000)));
     let jwt = signed(&key, app(), AssertionForm::Ps256);
     assert_eq!(world.assert(&jwt).status, 200);
-    world.clock.advance(Seconds(61));
+    world.clock.advance(Seconds(60));
+    assert_eq!(world.assert(&jwt).status, 200, "its last second counts");
+    world.clock.advance(Seconds(1));
     let expired = world.assert(&jwt);
     assert_eq!(expired.refusal().2, 700_027);
     let text = expired.body["error_description"].as_str().unwrap();

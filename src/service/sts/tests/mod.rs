@@ -16,6 +16,7 @@ mod discovery;
 mod federation;
 mod grants;
 mod refusals;
+mod threats;
 
 use super::*;
 use crate::base::clock::ManualClock;

@@ -9,6 +9,7 @@ mod key_use;
 mod keys;
 mod lifecycle;
 mod model;
+mod threats;
 mod waiting;
 
 use std::net::SocketAddr;

@@ -119,6 +119,7 @@ mod tests {
         assert!(matches("a/*/assign/action", "a/b/c/assign/action"));
         assert!(matches("a/*/*/c", "a/c"));
         assert!(!matches("a/b*/c", "a/c"));
+        assert!(!matches("a/**/c", "a/c") && matches("a/**/c", "a//c"));
     }
 
     #[test]

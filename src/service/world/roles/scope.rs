@@ -323,6 +323,14 @@ mod tests {
         ] {
             assert!(text.parse::<Scope>().is_err(), "{text}");
         }
+        let padded = |bytes: usize| {
+            let start = format!("{GROUP}/providers/Microsoft.X/types/");
+            let rest = "a".repeat(bytes - start.len());
+            start + &rest
+        };
+        assert!(padded(LEN_MAX).parse::<Scope>().is_ok());
+        let longer = padded(LEN_MAX + 1).parse::<Scope>();
+        assert_eq!(longer, Err(ParseScopeError::TooLong(LEN_MAX + 1)));
         let long = format!("{SUBSCRIPTION}/resourceGroups/{}", "a".repeat(LEN_MAX));
         assert_eq!(long.parse::<Scope>(), Err(ParseScopeError::TooLong(long.len())));
     }

@@ -5,8 +5,11 @@
 
 mod cases;
 mod differential;
-mod misses;
 
+mod misses;
+mod threats;
+
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -174,6 +177,11 @@ impl World {
 
     /// Opens a connection as the first VM. Each side buffers up to `pipe_bytes`.
     fn open(&self, path: Path, pipe_bytes: usize) -> Client {
+        self.open_from(WORLD.address(0), path, pipe_bytes)
+    }
+
+    /// Opens a connection from this address.
+    fn open_from(&self, address: Ipv4Addr, path: Path, pipe_bytes: usize) -> Client {
         let clock = Arc::<ManualClock>::clone(&self.clock);
         let imds = Imds::new(Arc::clone(&self.broker), clock, HostNames::default(), 7);
         let imds = match path {
@@ -183,7 +191,7 @@ impl World {
         let (stream, other_side) = duplex(pipe_bytes);
         let (stop, shutdown) = watch::channel(false);
         let limits = ConnectionLimits { max: 10, per_caller: 10, unsent_bytes: 1_000_000 };
-        let peer = Peer { addr: (WORLD.address(0), 50_000).into(), scheme: Scheme::Http };
+        let peer = Peer { addr: (address, 50_000).into(), scheme: Scheme::Http };
         let responses = imds.responses();
         let server = tokio::spawn(async move {
             let limiter = ConnectionLimiter::new(limits);
