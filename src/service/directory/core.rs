@@ -144,9 +144,9 @@ impl Directory {
         self.own_services.get_or_init(|| own);
     }
 
-    /// Returns the resource that `name` stands for in a tenant. `name` is a resource of the list in any case, the
-    /// URL of a service of this server, an application's client id, `api://` and a client id, or the host of an
-    /// account.
+    /// Returns the resource that `name` stands for in a tenant. That is a resource of the list, in any case, or the URL of
+    /// a service of this server. It may also be an application's client id, with `api://` before it or not, or the host of
+    /// an account.
     pub fn audience(&self, name: &str, tenant: TenantId) -> Option<Audience> {
         let own = || self.resources.find(self.own_services.get()?.audience(name)?);
         match self.resources.find(name).or_else(own) {

@@ -1,5 +1,5 @@
-//! When this process published and used its signing keys. The store says when a change was planned. If the store failed
-//! meanwhile, the change came into effect later.
+//! Times at which this process published and used its signing keys. The store says when a change was planned. If the store
+//! failed meanwhile, the change came into effect later.
 
 use crate::base::clock::UnixSeconds;
 use crate::service::directory::effective::LEEWAY;

@@ -1,4 +1,4 @@
-//! Who calls, and what a machine holds, while changes are pending and after machines were removed.
+//! Callers and the identities of machines, while changes are pending and after machines were removed.
 
 use super::*;
 use crate::service::directory::Called;

@@ -1,8 +1,8 @@
-//! What a token of another token service says of itself. Clients need not look into a token, but the broker hands it to
-//! many of them: a wrong one must not reach the cache.
+//! Claims of a token of another token service. Clients need not look into a token, but the broker hands it to many of
+//! them: a wrong one must not reach the cache.
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::ClientId;
@@ -10,65 +10,66 @@ use crate::base::ids::ClientId;
 /// Greatest tolerated lead of the token service's clock.
 const LEEWAY: Seconds = Seconds(300);
 
-/// Claims of a token, as far as it has them (RFC 9068 section 2.2; v1.0 tokens of Entra have `appid` for `client_id`,
-/// v2.0 tokens `azp`).
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Claimed {
-    aud: Audience,
-    #[serde(alias = "appid", alias = "azp")]
-    client_id: Option<String>,
-    exp: Option<u64>,
-    nbf: Option<u64>,
-}
+/// Names of the client's claim: in RFC 9068 section 2.2, and in tokens of Entra of version 1.0 and 2.0.
+const CLIENT: [&str; 3] = ["client_id", "appid", "azp"];
 
-/// `aud`: one audience or several (RFC 7519 section 4.1.3).
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    Several(Vec<String>),
-    One(String),
-}
-
-impl Default for Audience {
-    fn default() -> Self {
-        Self::Several(Vec::new())
-    }
-}
+/// Claims of a token, as far as it has them. Each is judged alone: one of another type says nothing.
+#[derive(Debug, Default)]
+pub(super) struct Claimed(Map<String, Value>);
 
 impl Claimed {
     /// Reads the claims of a JWT, without a check of its signature. Other tokens say nothing.
     pub(super) fn by(token: &str) -> Self {
         let claims =
             token.split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
-        claims.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default()
+        Self(claims.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
     }
 
     /// Returns true if nothing says that the token is another client's, is for another resource, or is not valid at
     /// `now`.
     pub(super) fn fits(&self, client_id: ClientId, resource: &str, now: UnixSeconds) -> bool {
-        let is_client = |own: &String| own.eq_ignore_ascii_case(&client_id.to_string());
-        self.client_id.as_ref().is_none_or(is_client)
+        let is_client = |own: &str| own.eq_ignore_ascii_case(&client_id.to_string());
+        CLIENT.iter().filter_map(|name| self.0.get(*name)?.as_str()).all(is_client)
             && self.is_for(resource)
-            && self.exp.is_none_or(|end| now.0 < end)
-            && self.nbf.is_none_or(|begin| begin <= (now + LEEWAY).0)
+            && self.moment("exp").is_none_or(|end| now < end)
+            && self.moment("nbf").is_none_or(|begin| begin <= now + LEEWAY)
     }
 
     /// Returns the moment from which the token is no longer valid, if `announced` is not earlier.
     pub(super) fn expires_on(&self, announced: UnixSeconds) -> UnixSeconds {
-        self.exp.map_or(announced, |end| announced.min(UnixSeconds(end)))
+        self.moment("exp").map_or(announced, |end| announced.min(end))
     }
 
-    /// Returns true if the audience is the resource, or none is named. Tokens of version 2.0 name a resource by the
-    /// client id of its application, which the broker does not know.
+    /// Returns a moment in whole seconds. A number may have a fraction (RFC 7519 section 2).
+    fn moment(&self, name: &str) -> Option<UnixSeconds> {
+        let number = self.0.get(name)?;
+        let whole = || number.as_f64().map(seconds);
+        number.as_u64().or_else(whole).map(UnixSeconds)
+    }
+
+    /// Returns true if an audience is the resource, or none is named (RFC 7519 section 4.1.3: one or several). Tokens
+    /// of version 2.0 name a resource by the client id of its application, which the broker does not know.
     fn is_for(&self, resource: &str) -> bool {
         let bare = |text: &str| text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-        let is_it = |own: &String| bare(own) == bare(resource) || own.parse::<ClientId>().is_ok();
-        match &self.aud {
-            Audience::One(own) => is_it(own),
-            Audience::Several(all) => all.is_empty() || all.iter().any(is_it),
+        let is_it = |own: &str| bare(own) == bare(resource) || own.parse::<ClientId>().is_ok();
+        match self.0.get("aud") {
+            Some(Value::String(own)) => is_it(own),
+            Some(Value::Array(all)) => {
+                let mut named = all.iter().filter_map(Value::as_str).peekable();
+                named.peek().is_none() || named.any(is_it)
+            }
+            _ => true,
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast from a float ends at the least and the greatest number"
+)]
+fn seconds(number: f64) -> u64 {
+    number as u64
 }
 
 #[cfg(test)]
@@ -97,6 +98,9 @@ mod tests {
             json!({"aud": ["api://other", RESOURCE], "azp": client}),
             json!({"aud": other, "client_id": client}),
             json!({"nbf": NOW.0 + 300}),
+            json!({"aud": RESOURCE, "client_id": client, "appid": client, "azp": client}),
+            json!({"aud": 7, "appid": null, "exp": "soon", "nbf": []}),
+            json!({"exp": 1_800_000_001.5, "nbf": 1_800_000_000.5}),
         ] {
             assert!(fits(&good), "{good}");
         }
@@ -107,6 +111,11 @@ mod tests {
             json!({"azp": other}),
             json!({"exp": NOW.0}),
             json!({"nbf": NOW.0 + 301}),
+            json!({"appid": client, "azp": other}),
+            json!({"aud": "api://other", "exp": "soon"}),
+            json!({"appid": other, "aud": 7}),
+            json!({"exp": 1_799_999_999.5}),
+            json!({"exp": -1}),
         ] {
             assert!(!fits(&bad), "{bad}");
         }
