@@ -24,11 +24,17 @@ struct State {
     woken: Vec<Waker>,
     /// The task that wakes the others on their own thread. `None` once it is woken itself.
     deliverer: Option<Waker>,
+    /// True once nobody delivers any more: each task is woken at once.
+    has_ended: bool,
 }
 
 impl Wakes {
     fn add(&self, task: Waker) {
         let mut state = self.0.lock();
+        if state.has_ended {
+            drop(state);
+            return task.wake();
+        }
         state.woken.push(task);
         let deliverer = state.deliverer.take();
         drop(state);
@@ -47,6 +53,15 @@ impl Wakes {
         std::mem::swap(&mut state.woken, woken);
         Poll::Ready(())
     }
+
+    /// Wakes the tasks that are left. Later ones are woken at once.
+    fn end(&self) {
+        let mut state = self.0.lock();
+        state.has_ended = true;
+        let (woken, _) = (std::mem::take(&mut state.woken), state.deliverer.take());
+        drop(state);
+        woken.into_iter().for_each(Waker::wake);
+    }
 }
 
 /// Wakes the tasks of this thread that [`gather`] waits for. Never ends: spawn it on the runtime of the thread.
@@ -61,19 +76,25 @@ pub(crate) async fn deliver() {
 }
 
 /// The time in which the wakes of this thread are delivered.
-struct Delivering;
+struct Delivering(Arc<Wakes>);
 
 impl Delivering {
     fn begin(wakes: &Arc<Wakes>) -> Self {
         OWN.set(Some(Arc::clone(wakes)));
-        Self
+        Self(Arc::clone(wakes))
     }
 }
 
 impl Drop for Delivering {
     fn drop(&mut self) {
         // Without the value, the thread has ended.
-        let _ = OWN.try_with(RefCell::take);
+        let _ = OWN.try_with(|own| {
+            let mut own = own.borrow_mut();
+            if own.as_ref().is_some_and(|own| Arc::ptr_eq(own, &self.0)) {
+                *own = None;
+            }
+        });
+        self.0.end();
     }
 }
 
@@ -178,6 +199,28 @@ mod tests {
         assert!(to.send(()).is_err());
         assert!(wakes.upgrade().is_none());
         assert!(OWN.with_borrow(Option::is_none));
+    }
+
+    #[test]
+    fn a_task_that_waits_is_woken_although_nobody_delivers_any_more() {
+        for is_woken_before in [true, false] {
+            let runtime = Builder::new_current_thread().build().unwrap();
+            let (to, got) = oneshot::channel();
+            runtime.block_on(async {
+                let delivering = tokio::spawn(deliver());
+                let waiting = tokio::spawn(gather(got));
+                tokio::task::yield_now().await;
+                if is_woken_before {
+                    to.send(7).unwrap();
+                    delivering.abort();
+                } else {
+                    delivering.abort();
+                    tokio::task::yield_now().await;
+                    to.send(7).unwrap();
+                }
+                assert_eq!(waiting.await.unwrap(), Ok(7));
+            });
+        }
     }
 
     #[derive(Default)]

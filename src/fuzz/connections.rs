@@ -11,33 +11,22 @@ use tokio::sync::watch;
 use crate::base::clock::{ManualClock, Seconds, UnixSeconds};
 use crate::base::http::{
     ConnectionLimiter, ConnectionLimits, HostNames, Peer, Scheme, Surface, pairs, serve_stream,
+    without_dates,
 };
 use crate::service::broker::{Broker, BrokerOptions};
-use crate::service::directory::{
-    CredentialOptions, Directory, DirectoryError, DirectoryOptions, SigningOptions,
-};
+use crate::service::directory::{Directory, DirectoryError, DirectoryOptions};
 use crate::service::imds::{Imds, Query};
 use crate::service::store::MemoryStore;
-use crate::service::token::{Algorithm, Issuer};
+use crate::service::token::Issuer;
+use crate::service::world::file;
 use crate::service::world::record::Record;
-use crate::service::world::{Throttle, file};
 
 /// Time of the clock in every target.
 pub(super) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
 /// Returns a directory in memory of this world.
 pub(super) fn directory(records: Vec<Record>) -> Result<Directory, DirectoryError> {
-    let options = DirectoryOptions {
-        propagation_delay: Seconds(0),
-        seed: [7; 32],
-        signing: SigningOptions {
-            algorithm: Algorithm::Es256,
-            token_lifetime: Seconds(86_400),
-            min_distance: Seconds(0),
-        },
-        credentials: CredentialOptions::default(),
-        throttle: Throttle::Off,
-    };
+    let options = DirectoryOptions::for_tests(Seconds(0));
     Directory::open(Box::new(MemoryStore::default()), || Ok(records), NOW, &options)
 }
 
@@ -151,17 +140,6 @@ pub(super) fn request(input: &[u8]) {
     }
     let [direct, hyper] = [direct, hyper].map(without_dates);
     assert_eq!(direct, hyper, "the two ways differ");
-}
-
-fn without_dates(mut answers: Vec<u8>) -> String {
-    const NAME: &[u8] = b"\r\ndate: ";
-    let ends: Vec<usize> =
-        memchr::memmem::find_iter(&answers, NAME).map(|start| start + NAME.len()).collect();
-    for end in ends {
-        let date = answers.iter_mut().skip(end).take("Fri, 15 Jan 2027 08:00:00 GMT".len());
-        date.for_each(|byte| *byte = b'-');
-    }
-    answers.escape_ascii().to_string()
 }
 
 /// Queries. An accepted query names each parameter once, and each value is decoded once.

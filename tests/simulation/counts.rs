@@ -18,6 +18,15 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
+    /// Returns true if every event happened.
+    pub(crate) fn has_all(&self) -> bool {
+        let Self { histories, steps, requests, tokens, mints, failed_mints, .. } = *self;
+        let Self { writes, failed_writes, rotations, crashes, clock_steps, faults, .. } = *self;
+        let done = [histories, steps, requests, tokens, mints, writes, rotations];
+        let failed = [failed_mints, failed_writes, crashes, clock_steps, faults];
+        done.iter().chain(&failed).all(|count| *count > 0)
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         let Self { histories, steps, requests, tokens, mints, failed_mints, .. } = other;
         self.histories += histories;

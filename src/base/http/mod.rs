@@ -17,6 +17,8 @@ mod refusals;
 mod responses;
 mod serve;
 mod surface;
+#[cfg(any(test, fuzzing))]
+mod testing;
 
 pub use connection::Transport;
 pub use limits::{ConnectionLimiter, ConnectionLimits};
@@ -31,4 +33,8 @@ pub use message::{Cut, HostNames, Payload, PlainRequest};
 pub(crate) use refusals::give_reason;
 pub use responses::Responses;
 pub use serve::{serve, serve_stream};
-pub use surface::{LaterAnswer, Peer, PlainAnswer, Scheme, Shutdown, Surface, Written};
+pub use surface::{
+    ANSWER_BYTES, LaterAnswer, Peer, PlainAnswer, Scheme, Shutdown, Surface, Written,
+};
+#[cfg(any(test, fuzzing))]
+pub(crate) use testing::without_dates;

@@ -51,7 +51,7 @@ pub trait Surface: Send + Sync + 'static {
 pub enum PlainAnswer<'a> {
     /// The answer was appended.
     Appended,
-    /// The answer is not known yet. Nothing was appended; the buffer was taken.
+    /// Nothing was appended: the answer is not known yet.
     Later(LaterAnswer<'a>),
     /// Nothing was appended: the request is left to hyper.
     Left,
@@ -66,6 +66,9 @@ impl fmt::Debug for PlainAnswer<'_> {
         })
     }
 }
+
+/// Initial size of the buffer for an answer: a head of 350 bytes and a token of 2 kB.
+pub const ANSWER_BYTES: usize = 3 * 1024;
 
 /// All bytes of an answer, or a refusal that hyper has to write.
 pub type Written = Result<Vec<u8>, Box<Response<Payload>>>;

@@ -130,8 +130,7 @@ impl Broker {
         Ok(broker)
     }
 
-    /// Creates the broker and its mint lanes, which no thread runs: the caller performs their jobs, in the order that
-    /// it wants to test.
+    /// Creates a broker without threads: the caller steps its mint lanes.
     pub fn with_lanes(
         directory: Arc<Directory>,
         source: Arc<dyn TokenSource>,
@@ -232,12 +231,17 @@ impl Broker {
         request: &TokenRequest<'_>,
         clock: &dyn Clock,
     ) -> Option<Answer> {
+        if request.freshness != Freshness::Held {
+            return None;
+        }
         let now = clock.now();
         let selected = self.select(caller, request.selector, now).ok()?;
         let permit = admit(&selected.vm, Category::Identity, clock).ok()?;
         let answer = self.hit_of(caller, &selected, request, clock, now);
-        if answer.is_none() {
-            permit.into_iter().for_each(Permit::give_back);
+        if answer.is_none()
+            && let Some(permit) = permit
+        {
+            permit.give_back();
         }
         answer
     }

@@ -21,6 +21,24 @@ pub struct DirectoryOptions {
     pub throttle: Throttle,
 }
 
+#[cfg(any(test, fuzzing))]
+impl DirectoryOptions {
+    /// Creates settings for tests: keys sign as soon as they are published.
+    pub(crate) fn for_tests(propagation_delay: Seconds) -> Self {
+        Self {
+            propagation_delay,
+            seed: [7; 32],
+            signing: SigningOptions {
+                algorithm: Algorithm::Es256,
+                token_lifetime: Seconds(86_400),
+                min_distance: Seconds(0),
+            },
+            credentials: CredentialOptions::default(),
+            throttle: Throttle::Off,
+        }
+    }
+}
+
 /// Settings for signing tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct SigningOptions {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use hyper::header::HeaderMap;
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::base::http::bearer_token;
 use crate::base::ids::{ArmId, ClientId};
 use crate::base::synthetic::IdentityIds;
 use crate::service::directory::{Principal, State};
+use crate::service::token::unverified_claims;
 use crate::service::world::{Identity, Vm};
 
 /// What a request asks for. Names are in all spellings that a rule may use.
@@ -53,9 +53,9 @@ impl Asked {
 
     /// Returns a request with a bearer token, which is read and not checked.
     pub(crate) fn of_bearer(headers: &HeaderMap, state: &State, resource: String) -> Self {
-        let claims = bearer_token(headers).and_then(claims_of);
-        let client_id = claims.map(|claims| claims.appid).unwrap_or_default();
-        Self::of_client(state, &client_id, Some(resource))
+        let claims = bearer_token(headers).and_then(unverified_claims).unwrap_or_default();
+        let client_id = claims.get("appid").and_then(Value::as_str).unwrap_or_default();
+        Self::of_client(state, client_id, Some(resource))
     }
 
     /// Returns the name by which requests are counted: the machine, or else the identity.
@@ -91,7 +91,7 @@ fn is_within(own: &str, named: &str) -> bool {
         .is_some_and(|(start, rest)| is_same(start) && (rest.is_empty() || rest.starts_with('/')))
 }
 
-fn names_of_id(id: &ArmId) -> Vec<String> {
+pub(super) fn names_of_id(id: &ArmId) -> Vec<String> {
     vec![id.to_string(), id.name().to_owned()]
 }
 
@@ -108,16 +108,6 @@ fn names_of_principal(principal: &Principal) -> Vec<String> {
             vec![own.client_id.to_string(), own.principal_id.to_string(), own.display_name.clone()]
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Claims {
-    appid: String,
-}
-
-fn claims_of(jwt: &str) -> Option<Claims> {
-    let claims = BASE64_URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
-    serde_json::from_slice(&claims).ok()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asked::Asked;
+use super::asked::{Asked, names_of_id};
 use super::document::{Endpoint, Fault};
 use super::injector::Faults;
 use crate::base::clock::UnixSeconds;
@@ -38,7 +38,7 @@ impl FaultySource {
         let client_id = subject.client_id.to_string();
         let of_client = Asked::of_client(&self.directory.read(), &client_id, resource);
         let vm = subject.caller_id.or(subject.resource_id);
-        let vm = vm.map(|id| vec![id.to_string(), id.name().to_owned()]).unwrap_or_default();
+        let vm = vm.map(names_of_id).unwrap_or_default();
         let Some(fault) = self.faults.choose(Endpoint::TokenSource, &Asked { vm, ..of_client })
         else {
             return Ok(());

@@ -103,7 +103,7 @@ impl Imds {
         }
     }
 
-    /// Returns the response, a refusal if there is no other one, with the headers of all answers, and counts it.
+    /// Turns an error into its refusal, adds the headers of all answers, and counts the status.
     pub(super) fn finished(
         &self,
         answer: Result<Response<Payload>, ImdsError>,

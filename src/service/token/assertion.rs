@@ -12,6 +12,7 @@
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use jsonwebtoken::{Algorithm, DecodingKey, Header, crypto};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::x509::Certificate;
@@ -87,8 +88,14 @@ impl AssertionClaims {
     clippy::cast_sign_loss,
     reason = "a date before 1970 or after the end of time is as good as that moment"
 )]
-const fn whole(seconds: f64) -> UnixSeconds {
+pub(super) const fn whole(seconds: f64) -> UnixSeconds {
     UnixSeconds(seconds as u64)
+}
+
+/// Returns the claims of a JWT with a signature or without one, whether or not anybody signed it.
+pub(crate) fn unverified_claims(jwt: &str) -> Option<Map<String, Value>> {
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
+    serde_json::from_slice(&claims).ok()
 }
 
 /// Parts of a JWT in compact serialization (RFC 7515 section 7.1), as they were sent.

@@ -99,25 +99,25 @@ impl Issuer {
         claims.append(&mut json).map_err(|_| MintError::Claims)?;
         let start = to.len();
         to.extend_from_slice(key.header().as_bytes());
-        append_base64(&json, to);
+        append_base64(&json, to)?;
         let signed = to.get(start..).unwrap_or_default();
         let signature = key.signer().sign(signed).ok_or(MintError::Sign)?;
         to.push(b'.');
-        append_base64(signature.as_ref(), to);
-        Ok(())
+        append_base64(signature.as_ref(), to)
     }
 }
 
 /// Usual length of claims as JSON, with resource ids of 150 bytes.
 const CLAIMS_BYTES: usize = 1024;
 
-fn append_base64(bytes: &[u8], to: &mut Vec<u8>) {
+fn append_base64(bytes: &[u8], to: &mut Vec<u8>) -> Result<(), MintError> {
     let start = to.len();
     // Four characters for three bytes, and room for the last group.
     to.resize(start + bytes.len().div_ceil(3) * 4, 0);
     let free = to.get_mut(start..).unwrap_or_default();
-    let len = BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, free).unwrap_or(0);
-    to.truncate(start + len);
+    let encoded = BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, free);
+    to.truncate(start + encoded.map_err(|_| MintError::Claims)?);
+    Ok(())
 }
 
 impl TokenSource for Issuer {
@@ -132,9 +132,9 @@ impl TokenSource for Issuer {
         let (identifier, rest) = entropy.split_at(16);
         let [mut aio, mut rh, mut uti] = [[0; OPAQUE_CHARS_MAX]; 3];
         let opaque = [
-            base64_text(entropy, &mut aio),
-            base64_text(rest, &mut rh),
-            base64_text(identifier, &mut uti),
+            base64_text(entropy, &mut aio)?,
+            base64_text(rest, &mut rh)?,
+            base64_text(identifier, &mut uti)?,
         ];
         let claims = Claims { subject, resource, not_before, expires_on, opaque };
         let fields = TokenFields {
@@ -153,7 +153,11 @@ impl TokenSource for Issuer {
 const OPAQUE_CHARS_MAX: usize = size_of::<Entropy>() / 3 * 4;
 
 /// Writes the text to `buffer` and returns it.
-fn base64_text<'a>(bytes: &[u8], buffer: &'a mut [u8; OPAQUE_CHARS_MAX]) -> &'a str {
-    let len = BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, buffer).unwrap_or(0);
-    buffer.get(..len).and_then(|text| str::from_utf8(text).ok()).unwrap_or_default()
+fn base64_text<'a>(
+    bytes: &[u8],
+    buffer: &'a mut [u8; OPAQUE_CHARS_MAX],
+) -> Result<&'a str, MintError> {
+    let len = BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, &mut *buffer).ok();
+    let text = len.and_then(|len| str::from_utf8(buffer.get(..len)?).ok());
+    text.ok_or(MintError::Claims)
 }

@@ -20,6 +20,7 @@ mod verify;
 
 pub use crate::base::assertion::{AssertionForm, CertificateKey, ClientAssertion, ClientKeyError};
 pub use algorithm::{Algorithm, KeyError};
+pub(crate) use assertion::unverified_claims;
 pub use assertion::{AssertionClaims, AssertionError, PresentedAssertion, verify_assertion};
 pub use body::Token;
 pub use claims::{ClientProof, Subject};

@@ -21,10 +21,9 @@ use super::received::RECEIVED_BYTES;
 use super::requests::{Connection, Exchange, first_byte};
 use super::stream::{Loan, MonitoredStream};
 use crate::base::http::message::{Payload, PlainRequest};
-use crate::base::http::surface::{LaterAnswer, PlainAnswer, Shutdown, Surface, Written, stopped};
-
-/// Initial size of the buffer for an answer: a head of 350 bytes and a token of 2 kB.
-const ANSWER_BYTES: usize = 3 * 1024;
+use crate::base::http::surface::{
+    ANSWER_BYTES, LaterAnswer, PlainAnswer, Shutdown, Surface, Written, stopped,
+};
 
 /// Memory that a connection keeps from request to request, also during a turn of hyper.
 struct Buffers {
@@ -225,7 +224,7 @@ impl<S: Surface> Exchange<S> {
 }
 
 /// Waits for the answer to the request of this length at the start of the unread bytes. Returns `None` if the
-/// peer goes away before. Also looks for the end of the process, which does not end the wait.
+/// peer closes the connection first. Also looks for the end of the process, which does not end the wait.
 async fn answer_later<I: AsyncRead + Unpin>(
     stream: &mut MonitoredStream<I>,
     len: usize,

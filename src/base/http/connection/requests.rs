@@ -1,5 +1,6 @@
 //! The requests of one connection.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +13,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -88,13 +88,13 @@ impl<S: Surface> Exchange<S> {
         shutdown: &mut Shutdown,
         refusal: Option<Box<Response<Payload>>>,
     ) -> Option<MonitoredStream<I>> {
-        let refusal = Mutex::new(refusal);
-        let service = service_fn(|request: Request<Incoming>| {
+        let refusal = Cell::new(refusal);
+        let service = service_fn(move |request: Request<Incoming>| {
             let exchange = Arc::clone(self);
             let body_bytes = request.body().size_hint().exact().unwrap_or(UNBOUNDED);
             // Runs before the first await, because the length is needed before the next byte is read.
             exchange.slot.activity.begin(body_bytes);
-            let refusal = refusal.lock().take();
+            let refusal = refusal.take();
             async move { exchange.answer(request, body_bytes, refusal).await }
         });
         let mut connection = http1::Builder::new()

@@ -21,7 +21,7 @@ pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
 pub(super) enum Loan {
     /// All requests that follow.
     ForGood,
-    /// Requests until the surface holds the answer to one.
+    /// Requests until one whose answer needs no hyper.
     Turn,
 }
 

@@ -1,15 +1,15 @@
 //! Keys that sign tokens: generated and published before they sign, and kept while a token that they signed
 //! may be valid. The rules are in `plan`.
 
+mod key_use;
 mod plan;
-mod use_of;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-pub(super) use self::use_of::KeyUse;
+pub(super) use self::key_use::KeyUse;
 use super::core::Directory;
 use super::effective::Ended;
 use super::error::SigningKeyError;
@@ -95,8 +95,8 @@ impl Directory {
         self.settle_signing_keys(now)?;
         self.load_ring(now)?;
         let retired = stored(&self.read()).into_iter().rfind(|key| key.retired.is_some());
-        if let Some(retired) = retired {
-            self.key_use.lock().start(retired.kid, now);
+        if let Some(retired) = retired.filter(|key| !plan::is_over(key, now)) {
+            self.key_use.lock().note_start(retired.kid, now);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
-use super::use_of::KeyUse;
+use super::key_use::KeyUse;
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::service::directory::effective::LEEWAY;
 use crate::service::directory::error::{KEYS_MAX, SigningKeyError};
@@ -134,7 +134,8 @@ fn over_after(key: &StoredSigningKey) -> Option<UnixSeconds> {
     Some(key.retired? + life + Issuer::BACKDATED)
 }
 
-fn is_over(key: &StoredSigningKey, now: UnixSeconds) -> bool {
+/// Returns true if no verifier accepts a token of the retired key at `now`.
+pub(super) fn is_over(key: &StoredSigningKey, now: UnixSeconds) -> bool {
     over_after(key).is_some_and(|over| over < now)
 }
 

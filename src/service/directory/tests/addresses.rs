@@ -271,7 +271,7 @@ impl World {
 
 /// Starts a directory. Each start uses another seed, and so creates other ids, as each process does.
 fn started(folder: &tempfile::TempDir, start: u8, records: Vec<Record>) -> Directory {
-    let options = DirectoryOptions { seed: [start; 32], ..options(Seconds(0)) };
+    let options = DirectoryOptions { seed: [start; 32], ..DirectoryOptions::for_tests(Seconds(0)) };
     let store = Box::new(RedbStore::open(folder.path(), FolderOptions::default()).unwrap());
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
 }

@@ -126,7 +126,7 @@ fn a_revocation_that_was_stored_after_all_ends_the_tokens_of_the_key() {
 
 /// Returns a directory on this disk that publishes keys for 100 s before they sign.
 fn with_distance(flaky: &Flaky) -> Directory {
-    let options = options(Seconds(0));
+    let options = DirectoryOptions::for_tests(Seconds(0));
     let signing = SigningOptions { min_distance: Seconds(100), ..options.signing };
     let options = DirectoryOptions { signing, ..options };
     let seed = || Ok(file::demo().unwrap());

@@ -13,9 +13,9 @@ fn days(number: u64) -> UnixSeconds {
 }
 
 fn signing(token_lifetime: Seconds, min_distance: Seconds) -> DirectoryOptions {
-    let DirectoryOptions { signing, .. } = options(Seconds(0));
+    let DirectoryOptions { signing, .. } = DirectoryOptions::for_tests(Seconds(0));
     let signing = SigningOptions { token_lifetime, min_distance, ..signing };
-    DirectoryOptions { signing, ..options(Seconds(0)) }
+    DirectoryOptions { signing, ..DirectoryOptions::for_tests(Seconds(0)) }
 }
 
 /// Starts a directory with the records of the disk, or with the demo world if the disk is empty.

@@ -22,7 +22,7 @@ use crate::service::world::record::{
 use crate::service::world::roles;
 use crate::service::world::roles::{Action, Scope};
 use crate::service::world::tests::PREFIX;
-use crate::service::world::{Address, IdentityKind, SelectError, Selector, Throttle, Vm, file};
+use crate::service::world::{Address, IdentityKind, SelectError, Selector, Vm, file};
 
 pub(crate) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
@@ -36,22 +36,8 @@ pub(crate) fn open(
     records: Vec<Record>,
     propagation_delay: Seconds,
 ) -> Directory {
-    let options = options(propagation_delay);
+    let options = DirectoryOptions::for_tests(propagation_delay);
     Directory::open::<DirectoryError>(store, || Ok(records), NOW, &options).unwrap()
-}
-
-fn options(propagation_delay: Seconds) -> DirectoryOptions {
-    DirectoryOptions {
-        propagation_delay,
-        seed: [7; 32],
-        signing: SigningOptions {
-            algorithm: Algorithm::Es256,
-            token_lifetime: Seconds(86_400),
-            min_distance: Seconds(0),
-        },
-        credentials: CredentialOptions::default(),
-        throttle: Throttle::Off,
-    }
 }
 
 /// Returns a directory of the world of `demo.toml`.

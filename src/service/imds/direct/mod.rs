@@ -19,12 +19,12 @@ pub(super) use memory::Memory;
 use super::admission::admit_plain;
 use super::endpoint::Imds;
 use super::parameters::Parameters;
-use crate::base::http::{LaterAnswer, PlainAnswer, PlainRequest};
+use crate::base::http::{ANSWER_BYTES, LaterAnswer, PlainAnswer, PlainRequest};
 use crate::service::broker::Answer;
 use crate::service::directory::Caller;
 
 impl Imds {
-    /// Appends the answer to a token request that is a hit, or returns that to another one.
+    /// Appends the answer to a token request if it is a hit. Otherwise returns a future of the answer.
     pub(super) fn answer_token<'a>(
         &'a self,
         memory: &'a Mutex<Memory>,
@@ -40,25 +40,24 @@ impl Imds {
         let Some(meaning) = targets.find(request.target()) else { return PlainAnswer::Left };
         let request = meaning.request();
         let Some(hit) = self.broker.hit(caller, &request, &*self.clock) else {
-            let (parameters, answer) = (Parameters::of(&request), std::mem::take(answer));
-            return PlainAnswer::Later(self.answer_later(memory, caller, parameters, answer));
+            return PlainAnswer::Later(self.answer_later(memory, caller, Parameters::of(&request)));
         };
         self.append(heads, self.request_ids.next(), &hit, answer);
         PlainAnswer::Appended
     }
 
-    /// Returns the answer to a token request that is no hit. It is appended to `answer`.
+    /// Returns the answer to a token request that is no hit.
     fn answer_later<'a>(
         &'a self,
         memory: &'a Mutex<Memory>,
         caller: &'a Caller,
         parameters: Parameters<'static>,
-        mut answer: Vec<u8>,
     ) -> LaterAnswer<'a> {
         Box::pin(async move {
             let request_id = self.request_ids.next();
             match self.obtain(caller, &parameters.request(), request_id).await {
                 Ok(obtained) => {
+                    let mut answer = Vec::with_capacity(ANSWER_BYTES);
                     self.append(&mut memory.lock().heads, request_id, &obtained, &mut answer);
                     Ok(answer)
                 }

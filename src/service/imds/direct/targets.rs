@@ -92,6 +92,10 @@ impl Target {
         let query = Query::parse(uri.query().unwrap_or_default()).ok()?;
         let Parameters { selector, resource, freshness } = Parameters::read(&query).ok()?;
         let has_client_id = sent.client_id.is_some();
+        // A client id behind `#` is no part of the query.
+        if has_client_id && selector != sent.client_id.map(Selector::ClientId) {
+            return None;
+        }
         Some(Self {
             before: sent.before.into(),
             after: sent.after.into(),
@@ -213,6 +217,8 @@ mod tests {
             format!("{PATH}&resource=a&client_id=nobody"),
             format!("{PATH}&resource=a&client_id={id}&object_id={id}"),
             format!("{PATH}&resource=a&client%5Fid={id}"),
+            format!("{PATH}&resource=a#&client_id={id}"),
+            format!("{PATH}&client_id={id}#&resource=a&client_id={id}"),
             format!("{PATH}&resource={}", "a".repeat(PLAIN_TARGET_BYTES_MAX)),
             since_bypass(PATH) + "&resource=a&bypass_cache=1",
             PATH.replace("2018-02-01", "2017-12-01") + "&resource=a",
@@ -292,7 +298,7 @@ mod tests {
         #[test]
         fn a_target_means_the_same_whenever_it_is_found(
             queries in proptest::collection::vec(
-                "(&(resource|client_id|object_id|x)=([a-c%+0-9]{0,4}|c11e0000-0000-4000-8000-0000000000[0Aa][0-9]{1,2})|&bypass_cache=true){0,3}",
+                "(&(resource|client_id|object_id|x)=([a-c%+#0-9]{0,4}|c11e0000-0000-4000-8000-0000000000[0Aa][0-9]{1,2})|&bypass_cache=true){0,3}",
                 1..20,
             ),
         ) {

@@ -329,3 +329,14 @@ fn a_removed_client_gets_no_token() {
     world.directory.write(NOW, |_, _| Ok::<_, DirectoryError>((changes, ()))).unwrap();
     assert_eq!(world.post(&with(&[])).refusal(), (400, "unauthorized_client", 700_016));
 }
+
+#[test]
+fn a_secret_that_is_registered_twice_is_still_the_secret() {
+    let world = World::new();
+    let mut application = application(app(), TENANT);
+    application.secret_digests = vec![Redacted::new(SECRET.as_bytes().to_vec()).digest(); 2];
+    let change = Change::Put(Record::Application(application));
+    world.directory.write(NOW, |_, _| Ok::<_, DirectoryError>((vec![change], ()))).unwrap();
+    assert_eq!(world.post(&with(&[])).status, 200);
+    assert_eq!(world.post(&with(&[("client_secret", "another")])).status, 401);
+}

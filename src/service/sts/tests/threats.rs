@@ -26,14 +26,3 @@ fn threat_14_an_assertion_is_for_this_service_from_its_client_signed_by_it_and_i
     let other = BASE64_URL_SAFE_NO_PAD.encode(claims(&json!({ "jti": "2" })).to_string());
     assert_eq!(world.assert(&format!("{header}.{other}.{signature}")).status, 401);
 }
-
-#[test]
-fn a_secret_that_is_registered_twice_is_still_the_secret() {
-    let world = World::new();
-    let mut application = application(app(), TENANT);
-    application.secret_digests = vec![Redacted::new(SECRET.as_bytes().to_vec()).digest(); 2];
-    let change = Change::Put(Record::Application(application));
-    world.directory.write(NOW, |_, _| Ok::<_, DirectoryError>((vec![change], ()))).unwrap();
-    assert_eq!(world.post(&with(&[])).status, 200);
-    assert_eq!(world.post(&with(&[("client_secret", "another")])).status, 401);
-}

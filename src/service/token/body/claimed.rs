@@ -1,11 +1,11 @@
 //! Claims of a token of another token service. Clients need not look into a token, but the broker hands it to many of
 //! them: a wrong one must not reach the cache.
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::{Map, Value};
 
 use crate::base::clock::{Seconds, UnixSeconds};
 use crate::base::ids::ClientId;
+use crate::service::token::assertion::{unverified_claims, whole};
 
 /// Greatest tolerated lead of the token service's clock.
 const LEEWAY: Seconds = Seconds(300);
@@ -20,9 +20,7 @@ pub(super) struct Claimed(Map<String, Value>);
 impl Claimed {
     /// Reads the claims of a JWT, without a check of its signature. Other tokens say nothing.
     pub(super) fn by(token: &str) -> Self {
-        let claims =
-            token.split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part).ok());
-        Self(claims.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default())
+        Self(unverified_claims(token).unwrap_or_default())
     }
 
     /// Returns true if nothing says that the token is another client's, is for another resource, or is not valid at
@@ -42,9 +40,7 @@ impl Claimed {
 
     /// Returns a moment in whole seconds. A number may have a fraction (RFC 7519 section 2).
     fn moment(&self, name: &str) -> Option<UnixSeconds> {
-        let number = self.0.get(name)?;
-        let whole = || number.as_f64().map(seconds);
-        number.as_u64().or_else(whole).map(UnixSeconds)
+        self.0.get(name)?.as_f64().map(whole)
     }
 
     /// Returns true if an audience is the resource, or none is named (RFC 7519 section 4.1.3: one or several). Tokens
@@ -63,18 +59,10 @@ impl Claimed {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a cast from a float ends at the least and the greatest number"
-)]
-fn seconds(number: f64) -> u64 {
-    number as u64
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+    use serde_json::json;
 
     use super::*;
 

@@ -91,15 +91,17 @@ pub struct Permit<'a> {
 impl Permit<'_> {
     /// Gives the admission back, as if the request had never been there.
     pub fn give_back(self) {
-        self.usage.lock().bucket(self.category).give_back();
+        let mut usage = self.usage.lock();
+        usage.bucket(self.category).give_back();
+        usage.end(self.category);
+        drop(usage);
+        std::mem::forget(self);
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        if self.category == Category::Identity {
-            self.usage.lock().in_flight -= 1;
-        }
+        self.usage.lock().end(self.category);
     }
 }
 
@@ -117,6 +119,11 @@ impl Usage {
             Category::Identity => &mut self.identity,
             Category::Metadata => &mut self.metadata,
         }
+    }
+
+    /// Counts that a request is no longer in flight.
+    fn end(&mut self, category: Category) {
+        self.in_flight -= u32::from(category == Category::Identity);
     }
 }
 

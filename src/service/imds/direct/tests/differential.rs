@@ -6,6 +6,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
+use crate::base::http::without_dates;
 
 /// Answers that a client sees, and the counters.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,16 +47,6 @@ fn exchange(world: &World, path: Path, pieces: &[&[u8]]) -> Option<Seen> {
     let minted = after.misses + after.coalesced > before.misses + before.coalesced;
     let hits = after.cache.hits - before.cache.hits;
     (!minted).then_some(Seen { bytes, is_closed, counts, hits })
-}
-
-fn without_dates(mut bytes: Vec<u8>) -> String {
-    let name = b"\r\ndate: ";
-    let ends: Vec<usize> =
-        memchr::memmem::find_iter(&bytes, name).map(|start| start + name.len()).collect();
-    for end in ends {
-        bytes[end..].iter_mut().take(DATE.len()).for_each(|byte| *byte = b'-');
-    }
-    bytes.escape_ascii().to_string()
 }
 
 /// Checks that both paths do the same with these pieces. Returns the answers.
@@ -106,6 +97,7 @@ fn request() -> impl Strategy<Value = String> {
         1 => good().prop_map(|target| target.replacen("token?", "token/?", 1)),
         1 => good().prop_map(|target| format!("http://127.0.0.1{target}")),
         1 => good().prop_map(|target| format!("{target}#fragment")),
+        1 => (good(), good()).prop_map(|(target, other)| format!("{target}#{other}")),
         1 => good().prop_map(|target| format!("{target}&x=\u{e9}\"<>")),
         2 => select(bad.to_vec()).prop_map(str::to_owned),
     ];

@@ -5,7 +5,6 @@
 
 mod cases;
 mod differential;
-
 mod misses;
 mod threats;
 

@@ -11,13 +11,13 @@ pub(in super::super) struct KeyUse {
     /// Time from which verifiers can read the next key.
     next_since: UnixSeconds,
     /// Name of the key that signed before the present one, and the time of its last signature.
-    before: Option<(String, UnixSeconds)>,
+    retired: Option<(String, UnixSeconds)>,
 }
 
 impl KeyUse {
     /// Creates the record of a process that starts at `now`, before it publishes any key.
     pub(in super::super) const fn new(now: UnixSeconds) -> Self {
-        Self { next_since: now, before: None }
+        Self { next_since: now, retired: None }
     }
 
     /// Notes that `new` replaces `old` at `now`.
@@ -28,20 +28,20 @@ impl KeyUse {
         }
         let last = &old.current.jwk().kid;
         if *last != new.current.jwk().kid {
-            self.before = Some((last.clone(), now));
+            self.retired = Some((last.clone(), now));
         }
     }
 
     /// Notes that the process starts at `now` with a key that was retired before. The last process may have signed with it
     /// until it ended: the change that retired the key was stored, but perhaps nobody could tell.
-    pub(super) fn start(&mut self, retired: String, now: UnixSeconds) {
-        self.before = Some((retired, now));
+    pub(super) fn note_start(&mut self, retired: String, now: UnixSeconds) {
+        self.retired = Some((retired, now));
     }
 
     /// Moves times in the future, left when the clock was set back, to `now`.
     pub(super) fn settle(&mut self, now: UnixSeconds) {
-        let before = self.before.iter_mut().map(|(_, until)| until);
-        let late = before.chain([&mut self.next_since]).filter(|moment| **moment > now + LEEWAY);
+        let retired = self.retired.iter_mut().map(|(_, until)| until);
+        let late = retired.chain([&mut self.next_since]).filter(|moment| **moment > now + LEEWAY);
         late.for_each(|moment| *moment = now);
     }
 
@@ -52,6 +52,6 @@ impl KeyUse {
 
     /// Returns the time of the last signature of a key, if it is the key that signed before the present one.
     pub(super) fn signed_until(&self, kid: &str) -> Option<UnixSeconds> {
-        self.before.as_ref().filter(|(own, _)| own == kid).map(|(_, until)| *until)
+        self.retired.as_ref().filter(|(own, _)| own == kid).map(|(_, until)| *until)
     }
 }
