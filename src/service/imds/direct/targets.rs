@@ -80,9 +80,10 @@ struct Target {
 }
 
 impl Target {
-    /// Reads a target as hyper's path does. Returns `None` if it is refused, or requests something else.
+    /// Reads a target as hyper's path does. Returns `None` if it is refused, requests something else, or has a
+    /// fragment: a client id in the fragment is no part of the query.
     fn read(text: &str, sent: &Sent<'_>) -> Option<Self> {
-        if text.len() > PLAIN_TARGET_BYTES_MAX {
+        if text.len() > PLAIN_TARGET_BYTES_MAX || text.contains('#') {
             return None;
         }
         let uri = Uri::try_from(text).ok()?;
@@ -92,10 +93,6 @@ impl Target {
         let query = Query::parse(uri.query().unwrap_or_default()).ok()?;
         let Parameters { selector, resource, freshness } = Parameters::read(&query).ok()?;
         let has_client_id = sent.client_id.is_some();
-        // A client id behind `#` is no part of the query.
-        if has_client_id && selector != sent.client_id.map(Selector::ClientId) {
-            return None;
-        }
         Some(Self {
             before: sent.before.into(),
             after: sent.after.into(),
