@@ -215,6 +215,16 @@ impl Connection {
         Some(answer)
     }
 
+    /// Reads the next answer, which must be whole if it has begun. Returns `None` if the connection ends before
+    /// its first byte: then a client may send the request again (RFC 9112 section 9.3.1).
+    pub(crate) fn read_whole(&mut self) -> Option<Answer> {
+        let first = self.0.fill_buf();
+        let silent = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        assert!(!first.as_ref().is_err_and(silent), "neither an answer nor the end came in time");
+        let has_begun = first.is_ok_and(|first| !first.is_empty());
+        has_begun.then(|| self.read().expect("the connection ended within an answer"))
+    }
+
     /// Reads the next answer without its body.
     pub(crate) fn read_head(&mut self) -> Option<Answer> {
         let status_line = self.line()?;

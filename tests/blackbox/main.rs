@@ -29,6 +29,7 @@ mod outputs;
 mod printed;
 mod refusals;
 mod remote;
+mod restarts;
 mod robustness;
 mod secret_files;
 mod sources;

@@ -4,7 +4,7 @@
 #   tests/netns/faults.sh [--write] [path to mintbench]      (default: target/debug/mintbench)
 #
 # Each language asks for one token under each fault, at 169.254.169.254 port 80 in a network namespace of its own.
-# It takes about ten minutes, nearly all of them waits. `--write` puts the table into docs/faults.md.
+# It takes about twenty minutes, nearly all of them waits. `--write` puts the table into docs/faults.md.
 #
 # Needs root, ip, unshare, Python 3.11, node 20 with npm, go, a JDK with Maven, and cargo. A language whose tool is
 # missing is left out of the table. What it builds is in tests/netns/.work, as for run.sh.

@@ -213,3 +213,100 @@ impl<S: Surface> Acceptor<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Incoming;
+    use hyper::{Request, Response};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::base::http::limits::ConnectionLimits;
+    use crate::base::http::message::{Payload, PlainRequest};
+    use crate::base::http::surface::PlainAnswer;
+
+    const DEADLINE: Duration = Duration::from_secs(30);
+    const HARMLESS: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    /// Requests that panic: at once, and after an answer was promised.
+    const HARMFUL: [&str; 2] =
+        ["GET /now HTTP/1.1\r\nHost: a\r\n\r\n", "GET /later HTTP/1.1\r\nHost: a\r\n\r\n"];
+
+    /// A surface with a mistake.
+    struct Fragile {
+        answers_plain: bool,
+    }
+
+    impl Surface for Fragile {
+        type Caller = ();
+
+        fn name(&self) -> &'static str {
+            "fragile"
+        }
+
+        fn caller(&self, _: &Peer) {}
+
+        async fn respond(&self, (): &(), request: Request<Incoming>) -> Response<Payload> {
+            assert_eq!(request.uri(), "/", "a planted mistake");
+            Response::new(Payload::from(String::new()))
+        }
+
+        fn answers_plain(&self) -> bool {
+            self.answers_plain
+        }
+
+        fn answer_plain<'a>(
+            &'a self,
+            (): &'a (),
+            request: &PlainRequest<'_>,
+            answer: &mut Vec<u8>,
+        ) -> PlainAnswer<'a> {
+            if request.target() == b"/later" {
+                return PlainAnswer::Later(Box::pin(async { panic!("a planted mistake") }));
+            }
+            assert_eq!(request.target(), b"/", "a planted mistake");
+            answer.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            PlainAnswer::Appended
+        }
+    }
+
+    /// Sends a request, and returns whether an answer came. If none comes, the connection has ended.
+    async fn is_answered(stream: &mut TcpStream, request: &str) -> bool {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            // Such a connection may end by a reset.
+            let read = timeout(DEADLINE, stream.read_buf(&mut answer)).await.unwrap();
+            if read.unwrap_or(0) == 0 {
+                return false;
+            }
+        }
+        answer.starts_with(b"HTTP/1.1 200 ")
+    }
+
+    #[tokio::test]
+    async fn a_panic_harms_one_request() {
+        for answers_plain in [true, false] {
+            let limits = ConnectionLimits { max: 2, per_caller: 2, unsent_bytes: 1_000_000 };
+            let limiter = ConnectionLimiter::new(limits);
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let server = listener.local_addr().unwrap();
+            let (stop, shutdown) = watch::channel(false);
+            let surface = Arc::new(Fragile { answers_plain });
+            let served =
+                tokio::spawn(serve(listener, Transport::Plain, surface, limiter, shutdown));
+            let mut other = TcpStream::connect(server).await.unwrap();
+            assert!(is_answered(&mut other, HARMLESS).await);
+            // One after the other, they get the place of the connection that ended.
+            for harmful in HARMFUL.repeat(3) {
+                let mut stream = TcpStream::connect(server).await.unwrap();
+                assert!(is_answered(&mut stream, HARMLESS).await);
+                assert!(!is_answered(&mut stream, harmful).await, "{harmful}");
+                assert!(is_answered(&mut other, HARMLESS).await);
+            }
+            stop.send_replace(true);
+            timeout(DEADLINE, served).await.unwrap().unwrap().unwrap();
+        }
+    }
+}
