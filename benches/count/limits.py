@@ -13,6 +13,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 
@@ -57,7 +58,9 @@ def fail(text, code=2):
 def counted(mintbench, counting):
     """The least count of each work by class, of two processes, and what else the figures depend on."""
     command = [mintbench, "gate", "--count", "--counts", "1", "--json", "--base", mintbench, "--candidate", mintbench, *counting.flags]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    # The servers of --command are killed, and leave what they have in there.
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": folder})
     if not ended.stdout.strip():
         fail(f"`{' '.join(command)}` ended with {ended.returncode}")
     gate = json.loads(ended.stdout)
