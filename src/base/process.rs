@@ -1,7 +1,7 @@
-//! Requests of a process to the machine: cores, priorities, timers, file descriptors and memory. This module
-//! depends on no other.
+//! Requests of a process to the machine: cores, priorities, timers, signals, file descriptors and memory. This
+//! module depends on no other.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Reason why the machine refuses a request.
@@ -45,6 +45,15 @@ pub(crate) fn pin_process(list: &str) -> Result<(), MachineError> {
         set.set(cpu);
     }
     sched_setaffinity(None, &set).map_err(|_| refused())
+}
+
+/// Returns true if this process ignores the signal, as programs below `nohup` ignore SIGHUP (`SigIgn` of proc(5)).
+/// Whoever catches such a signal undoes what the caller wanted.
+pub(crate) fn ignores(signal: Signal) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask & (1 << (signal.as_raw() - 1)) != 0
 }
 
 /// Increase of the nice value of threads that can wait. Threads that answer token requests then get a core at

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -26,6 +26,11 @@ pub(crate) fn poll<T>(mut probe: impl FnMut() -> Option<T>) -> T {
         // The broker may need the core.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Waits until the log has this text, and returns it. A server writes its log a moment after it has answered.
+pub(crate) fn log_with(path: &Path, text: &str) -> String {
+    poll(|| std::fs::read_to_string(path).ok().filter(|log| log.contains(text)))
 }
 
 /// The variable with which `.ci/run test` runs the tests of the identity endpoint a second time, with hyper alone.
@@ -222,7 +227,8 @@ impl Connection {
         let silent = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
         assert!(!first.as_ref().is_err_and(silent), "neither an answer nor the end came in time");
         let has_begun = first.is_ok_and(|first| !first.is_empty());
-        has_begun.then(|| self.read().expect("the connection ended within an answer"))
+        has_begun
+            .then(|| self.read().unwrap_or_else(|| panic!("the connection ended within an answer")))
     }
 
     /// Reads the next answer without its body.

@@ -12,7 +12,7 @@ use mintbench::service::token::{Algorithm, KeyMaterial, Signer, SigningKey};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use crate::broker::{Answer, Broker, mintbench};
+use crate::broker::{Answer, Broker, log_with, mintbench};
 
 const TENANT: &str = "72f988bf-0000-4000-8000-000000000001";
 const APP: &str = "c11e0000-0000-4000-8000-00000000000a";
@@ -212,8 +212,7 @@ fn keys_at_another_host_than_the_issuer_are_not_asked_for_unless_it_was_named() 
     );
     let asked = listener.accept().map(drop).map_err(|error| error.kind());
     assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock));
-    let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    assert!(log.contains(&format!("start with --issuer-keys-host {inner}")), "{log}");
+    log_with(&folder.path().join("log"), &format!("start with --issuer-keys-host {inner}"));
 
     let keys = issuer(&published);
     let place = keys.strip_prefix("http://").unwrap();
@@ -235,8 +234,7 @@ fn an_issuer_that_cannot_be_reached_is_named() {
     let refused = exchange(&broker, &key.token(&url, POD));
     assert_eq!((refused.status, code(&refused)), (400, 50_166));
     assert!(refused.text().contains(&format!("The keys of '{url}' cannot")), "{}", refused.text());
-    let log = fs::read_to_string(folder.path().join("log")).unwrap();
-    assert!(log.contains(&format!("cannot connect to {url}")), "{log}");
+    log_with(&folder.path().join("log"), &format!("cannot connect to {url}"));
     // The other endpoints answer meanwhile.
     assert_eq!(broker.token("resource=https%3A%2F%2Fvault.azure.net").status, 200);
 }

@@ -63,12 +63,16 @@ fn a_key_that_verifiers_cannot_know_signs_only_in_place_of_a_compromised_one() {
 }
 
 #[test]
-fn both_stop_signals_end_the_process_with_0() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let broker = Broker::serve(&[]);
+fn each_stop_signal_ends_the_process_with_0_and_leaves_no_file() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let mut broker = Broker::serve(&[]);
+        let temporary = std::mem::replace(&mut broker.temporary, tempfile::tempdir().unwrap());
         let _idle = broker.connect("imds");
+        let mut begun = broker.connect("imds");
+        begun.send(b"GET /meta");
         broker.signal(signal);
         assert_eq!(broker.wait().code(), Some(0));
+        assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0, "{signal:?}");
     }
 }
 

@@ -31,7 +31,8 @@ impl Client<'_> {
                 return;
             }
             let is_new = number.is_multiple_of(NEW_TOKEN_EVERY);
-            let answer = poll(|| self.answer(is_new));
+            let more = if is_new { "&bypass_cache=true" } else { "" };
+            let answer = poll(|| self.answer(more));
             assert_eq!(answer.status, 200, "{}", answer.text());
             let token = answer.json();
             assert_eq!(
@@ -43,14 +44,13 @@ impl Client<'_> {
     }
 
     /// Returns `None` if there is no server, or if it closed the connection before an answer began.
-    fn answer(&mut self, is_new: bool) -> Option<Answer> {
+    fn answer(&mut self, more: &str) -> Option<Answer> {
         let mut connection = self
             .connection
             .take()
             .or_else(|| TcpStream::connect(self.server).ok().map(Connection::open))?;
-        let bypass = if is_new { "&bypass_cache=true" } else { "" };
         connection.send(format!(
-            "GET /metadata/identity/oauth2/token?api-version=2023-07-01&resource=https://vault.azure.net{bypass} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n"
+            "GET /metadata/identity/oauth2/token?api-version=2023-07-01&resource=https://vault.azure.net{more} HTTP/1.1\r\nHost: 127.0.0.1\r\nMetadata: true\r\n\r\n"
         ).as_bytes());
         let answer = connection.read_whole()?;
         self.connection = Some(connection);

@@ -1,5 +1,7 @@
 //! The broker answers any input with a documented body or closes the connection, and stays alive.
 
+use std::io::Write as _;
+
 use proptest::prelude::*;
 
 use crate::broker::{Answer, Broker, Connection};
@@ -57,7 +59,7 @@ fn bytes_that_are_no_request_are_refused_and_the_connection_closed() {
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: x\r\nContent-Length: 1\r\n\r\na",
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n folded: x\r\n\r\n",
         b"GET /metadata/identity/oauth2/token HTTP/1.1\r\nHost: 127.0.0.1\r\nX: \x01\r\n\r\n",
@@ -139,5 +141,28 @@ proptest! {
             drop(connection);
         }
         assert_alive(&broker);
+    }
+}
+
+/// Clients send the whole body before they read the answer, as azure-keyvault-secrets does.
+#[test]
+fn whoever_sends_a_body_that_is_refused_unread_gets_the_answer() {
+    let broker = Broker::serve(&[]);
+    let body = vec![b'x'; 8 << 20];
+    let paths = [
+        ("sts", "POST /72f988bf-0000-4000-8000-000000000001/oauth2/token", 413),
+        ("arm", "PUT /subscriptions", 401),
+        ("imds", "GET /metadata/identity/oauth2/token", 400),
+    ];
+    for (surface, line, status) in paths {
+        let mut stream = std::net::TcpStream::connect(broker.address(surface)).unwrap();
+        let length = body.len();
+        let head =
+            format!("{line} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut connection = Connection::open(stream);
+        assert_eq!(connection.read().unwrap().status, status, "{surface}");
+        assert!(connection.read().is_none(), "{surface} goes on");
     }
 }

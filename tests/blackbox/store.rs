@@ -71,6 +71,8 @@ fn a_full_disk_refuses_changes_says_so_and_takes_them_again_when_there_is_space(
     });
     let refused = refused.expect("the file never reached its limit");
     assert_eq!((refused.status, &*refused.headers["retry-after"]), (503, "10"));
+    let revoked = broker.post_admin("/signing-keys/rotate?force=true");
+    assert_eq!((revoked.status, &*revoked.headers["retry-after"]), (503, "10"));
     let folder_name = folder.path().to_str().unwrap();
     let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
     assert_eq!(refused.json()["error"]["code"], "ServiceUnavailable");

@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 
-use crate::broker::{Answer, Broker, Connection, poll, token_target};
+use crate::broker::{Answer, Broker, Connection, log_with, poll, token_target};
 use crate::cli::file;
 
 const ARM: &str = "resource=https%3A%2F%2Fmanagement.azure.com%2F";
@@ -118,10 +118,7 @@ fn a_vm_of_the_world_file_has_limits_of_its_own_and_each_refusal_is_in_the_log()
     for _ in 0..100 {
         assert_eq!(free.get(&token_target(ARM)).status, 200);
     }
-    let text = poll(|| {
-        let text = std::fs::read_to_string(log.path()).unwrap();
-        text.contains("status=429").then_some(text)
-    });
+    let text = log_with(log.path(), "status=429");
     assert!(text.contains("its limit of 1 identity requests per second"), "{text}");
 }
 

@@ -256,6 +256,11 @@ fn worlds_are_compared_and_checked_without_a_server() {
         texts(&mintbench().args(["world", "diff", before, after]).output().unwrap());
     assert_eq!(code, Some(1));
     assert!(out.starts_with("~ virtualMachine ") && out.ends_with(": address\n"), "{out}");
+    let bad = file("x");
+    let bad = bad.path().to_str().unwrap();
+    let (code, out, err) =
+        texts(&mintbench().args(["world", "diff", bad, before]).output().unwrap());
+    assert!(code == Some(2) && out.is_empty() && err.contains(bad), "{code:?}: {out}{err}");
     let validate =
         |path: &str| texts(&mintbench().args(["world", "validate", path]).output().unwrap());
     let (code, out, _) = validate(before);

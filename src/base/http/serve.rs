@@ -24,9 +24,12 @@ const TICK: Duration = Duration::from_secs(1);
 /// Number of ticks between two sweeps.
 const SWEEP_TICKS: u32 = 5;
 
-/// Time for requests in flight to finish once the server is told to stop. The longest wait of a request, in a
-/// full mint queue, is about as long.
-const GRACE: Duration = Duration::from_secs(10);
+/// Time for the first request of a connection to arrive as a whole once the server is told to stop.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
+/// Further time for requests in flight to finish. The longest wait of a request, in a full mint queue, is about as
+/// long.
+const GRACE: Duration = Duration::from_secs(9);
 
 /// Accepts connections that speak `transport` and serves `surface` on them until `shutdown`. Then answers the
 /// requests that have already arrived, and returns. `limiter` limits the number of connections. Only TLS needs the
@@ -187,7 +190,11 @@ impl<S: Surface> Acceptor<S> {
             self.start(stream, addr);
         }
         drop(listener);
-        let Self { connections, pause, .. } = self;
+        let Self { mut connections, pause, .. } = self;
+        tokio::select! {
+            () = connections.finish() => return,
+            () = pause.sleep(ARRIVAL) => connections.end_all_without_request(),
+        }
         tokio::select! {
             () = connections.finish() => {}
             () = pause.sleep(GRACE) => {
@@ -294,8 +301,7 @@ mod tests {
             let server = listener.local_addr().unwrap();
             let (stop, shutdown) = watch::channel(false);
             let surface = Arc::new(Fragile { answers_plain });
-            let served =
-                tokio::spawn(serve(listener, Transport::Plain, surface, limiter, shutdown));
+            let task = tokio::spawn(serve(listener, Transport::Plain, surface, limiter, shutdown));
             let mut other = TcpStream::connect(server).await.unwrap();
             assert!(is_answered(&mut other, HARMLESS).await);
             // One after the other, they get the place of the connection that ended.
@@ -306,7 +312,7 @@ mod tests {
                 assert!(is_answered(&mut other, HARMLESS).await);
             }
             stop.send_replace(true);
-            timeout(DEADLINE, served).await.unwrap().unwrap().unwrap();
+            timeout(DEADLINE, task).await.unwrap().unwrap().unwrap();
         }
     }
 }

@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{self, SignalKind, signal};
 
+use crate::base::process;
 use crate::harness::machine::stop::Stop;
 
 /// Something that happened while the program ran.
@@ -36,9 +37,7 @@ const OF_TERMINAL: [Signal; 3] = [Signal::INT, Signal::QUIT, Signal::WINCH];
 pub(super) fn catch(stop: &Arc<Stop>, events: &Sender<Event>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let entered = runtime.enter();
-    let ignored = ignored();
-    let caught = |signal: &Signal| ignored & (1 << (signal.as_raw() - 1)) == 0;
-    for own in ENDING.into_iter().chain(OTHERS).filter(caught) {
+    for own in ENDING.into_iter().chain(OTHERS).filter(|own| !process::ignores(*own)) {
         let received = signal(SignalKind::from_raw(own.as_raw()))?;
         runtime.spawn(forward(received, own, Arc::clone(stop), events.clone()));
     }
@@ -70,13 +69,6 @@ pub(super) fn asks_for_end(signal: Signal) -> bool {
 /// Returns true if the program got this signal, too, because the terminal sends it to both.
 pub(super) fn is_shared(signal: Signal) -> bool {
     OF_TERMINAL.contains(&signal) && is_in_foreground()
-}
-
-/// Returns the signals that this process ignores, as a bit mask (`SigIgn` of proc(5)).
-fn ignored() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Returns true if the terminal sends its signals, such as Ctrl-C, to this process and so to the program, too:

@@ -47,6 +47,8 @@ pub(super) enum ServeError {
     Server(#[from] ServerError),
     #[error("the certificate authority `{path}` is refused", path = path.display())]
     TrustedIssuer { path: PathBuf, source: CertificateError },
+    #[error("cannot start a thread for the log")]
+    LogThread(#[source] std::io::Error),
     #[error("cannot wait for signals")]
     Signals(#[source] std::io::Error),
     #[error("stopped by a signal before the world file `{path}` was read", path = .0.display())]

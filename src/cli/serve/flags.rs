@@ -23,7 +23,7 @@ use crate::service::world::vault::VaultUriTemplate;
 ///
 /// Prints one line for each endpoint, with its name and its URL. Then prints `admin-secret` with the file of the
 /// admin endpoint's secret, and `ready`. With `--app-service`, prints `app-service-header` with the value of
-/// `IDENTITY_HEADER` too. Ends on Ctrl-C or SIGTERM, after the requests in flight are answered.
+/// `IDENTITY_HEADER` too. Ends on Ctrl-C, SIGTERM or SIGHUP, after the requests in flight are answered.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Address of the identity endpoint (IMDS); port 0 takes a free one [default: 127.0.0.1:8169]

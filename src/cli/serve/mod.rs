@@ -4,6 +4,7 @@ mod error;
 mod expose;
 mod flags;
 mod hints;
+mod log;
 mod notify;
 mod stop;
 
@@ -13,12 +14,8 @@ use std::sync::Arc;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use rand::TryRng as _;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-use self::error::{LOG, ServeError};
+use self::error::ServeError;
 use self::expose::{Reached, banner, exposed, listen};
 use self::flags::IssuerKeys;
 pub(super) use self::flags::ServeArgs;
@@ -27,7 +24,7 @@ use self::notify::Notifier;
 use self::stop::{StopSignals, end_with_stdin};
 use super::exit::{Exit, refuse};
 use super::sources::variables::variable;
-use super::terminal::{Log, PrintError, Stream, print, say};
+use super::terminal::{PrintError, Stream, print, say};
 use crate::base::clock::{Clock, MovedClock, SystemClock, UnixSeconds};
 use crate::base::files;
 use crate::base::files::{CREDENTIAL_BYTES_MAX, SETTINGS_BYTES_MAX};
@@ -45,26 +42,14 @@ use crate::service::world::{archive, file};
 
 /// Runs the command.
 pub(super) fn main(args: &ServeArgs) -> Exit {
-    let logged = logged().map(|filter| {
-        let colours = Stream::Error.is_terminal();
-        let lines = tracing_subscriber::fmt::layer().with_ansi(colours);
-        let lines = lines.with_writer(move || Log { colours });
-        tracing_subscriber::registry().with(filter).with(lines).init();
-    });
-    logged.and_then(|()| serve(args)).map_or_else(|error| refuse(&error), |()| Exit::Pass)
-}
-
-/// Parses `MINTBENCH_LOG`: a level, or a list such as `mintbench::base::http=debug,info`.
-fn logged() -> Result<Targets, ServeError> {
-    let text = variable(LOG).unwrap_or_else(|| "warn".into());
-    let text = text.to_string_lossy();
-    let refused = || ServeError::Log(text.clone().into_owned());
-    // A single word that is not a level would be parsed as the name of a module, and there is no such module.
-    let is_word = text.chars().all(|char| char.is_ascii_alphanumeric());
-    if is_word && text.parse::<LevelFilter>().is_err() {
-        return Err(refused());
-    }
-    text.parse().map_err(|_| refused())
+    let log = match log::start() {
+        Ok(log) => log,
+        Err(error) => return refuse(&error),
+    };
+    let served = serve(args);
+    // Before the last message, which does not go through the log.
+    log.finish();
+    served.map_or_else(|error| refuse(&error), |()| Exit::Pass)
 }
 
 fn serve(args: &ServeArgs) -> Result<(), ServeError> {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, which stop a server gracefully.
+//! Ctrl-C, SIGTERM and SIGHUP, which stop a server gracefully.
 
 use std::future::{Future, pending};
 use std::io;
@@ -7,12 +7,13 @@ use std::pin::Pin;
 
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signals, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::error::ServeError;
 use crate::base::files;
 use crate::base::files::WORLD_BYTES_MAX;
+use crate::base::process::ignores;
 
 /// Signals that are caught instead of ending the process at once.
 pub(super) struct StopSignals {
@@ -82,10 +83,11 @@ pub(super) fn end_with_stdin() -> io::Result<()> {
     Ok(())
 }
 
-/// Resolves on Ctrl-C or SIGTERM.
+/// Resolves on Ctrl-C, on SIGTERM, and on SIGHUP unless it is ignored.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let hangup = if ignores(Signal::HUP) { None } else { Some(signal(SignalKind::hangup())?) };
     // Caught, so that a store at the file size limit of the process fails one write instead of ending the
     // server.
     let oversize = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
@@ -94,6 +96,15 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            () = came(hangup) => {}
         }
     })
+}
+
+/// Waits for the signal, if it is caught.
+async fn came(signal: Option<Signals>) {
+    match signal {
+        Some(mut signal) => drop(signal.recv().await),
+        None => pending().await,
+    }
 }

@@ -104,7 +104,11 @@ pub(super) fn main(args: &WorldArgs) -> Exit {
     };
     done.unwrap_or_else(|error| {
         print_error(&error);
-        error.exit()
+        match args.action {
+            // 1 says that the worlds differ.
+            Action::Diff(_) => Exit::Usage,
+            _ => error.exit(),
+        }
     })
 }
 

@@ -6,19 +6,21 @@ pub(crate) mod hiccups;
 mod identity_headers;
 mod listeners;
 mod metrics;
+mod refusals;
 mod test_tools;
 mod worlds;
 
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::header::{CONTENT_TYPE, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use prometheus_client::registry::Registry;
 
 pub(crate) use self::listeners::{OpenError, OpenListener};
 pub(crate) use self::metrics::MetricSources;
+use self::refusals::{failed, not_stored, refused_verb, unauthorized};
 pub(crate) use self::test_tools::TestTools;
 use crate::base::clock::{Clock, UnixSeconds};
 use crate::base::http::{
@@ -290,7 +292,12 @@ fn changed(directory: &Directory, change: Result<(), SigningKeyError>) -> Respon
             text_reply(StatusCode::CONFLICT, format!("{error}; {instead}\n"))
         }
         Err(error) => {
-            tracing::error!(%error, "the signing keys were not changed");
+            let is_of_store = matches!(error, SigningKeyError::Store(_));
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the signing keys were not changed");
+            if is_of_store {
+                return not_stored("the keys");
+            }
             failed("the keys could not be changed; the log says why")
         }
     }
@@ -301,26 +308,6 @@ fn roll(directory: &Directory, now: UnixSeconds) -> Response<Payload> {
     let rolled = directory.roll_all(now);
     let text = format!("{} made, {} removed\n", rolled.issued, rolled.removed);
     text_reply(StatusCode::OK, text)
-}
-
-fn failed(what: &str) -> Response<Payload> {
-    text_reply(StatusCode::INTERNAL_SERVER_ERROR, format!("{what}\n"))
-}
-
-fn unauthorized() -> Response<Payload> {
-    let mut refused = text_reply(
-        StatusCode::UNAUTHORIZED,
-        "send `Authorization: Bearer SECRET`; the secret is in the file that `mintbench serve` prints after `admin-secret`\n",
-    );
-    refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    refused
-}
-
-fn refused_verb(allowed: &'static str) -> Response<Payload> {
-    let mut refused =
-        text_reply(StatusCode::METHOD_NOT_ALLOWED, format!("only {allowed} is allowed\n"));
-    refused.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    refused
 }
 
 impl Surface for Admin {

@@ -3,6 +3,7 @@
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::refusals::not_stored;
 use crate::base::clock::UnixSeconds;
 use crate::base::http::{BodyError, Payload, text_reply};
 use crate::service::directory::{Directory, Losses, ReplaceError, Replaced};
@@ -100,10 +101,7 @@ fn answer(replaced: Result<Replaced, ReplaceError>) -> Response<Payload> {
         Err(error @ ReplaceError::Store(_)) => {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "the world was not replaced");
-            text_reply(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the world could not be stored; the log says why\n",
-            )
+            not_stored("the world")
         }
     }
 }

@@ -268,7 +268,7 @@ async fn receive<I: AsyncRead + Unpin>(
 
 /// Writes the whole answer, and clears it. While it waits, it also looks for the end of the process: a client that
 /// sends without pause may let [`receive`] never wait.
-async fn send<I: AsyncWrite + Unpin>(
+async fn send<I: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut MonitoredStream<I>,
     answer: &mut Vec<u8>,
     stop: &mut Stop<'_, impl Future<Output = ()>>,
@@ -286,7 +286,7 @@ async fn send<I: AsyncWrite + Unpin>(
     Ok(())
 }
 
-fn poll_send<I: AsyncWrite + Unpin>(
+fn poll_send<I: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut MonitoredStream<I>,
     answer: &[u8],
     sent: &mut usize,

@@ -57,8 +57,13 @@ impl Connections {
         }
     }
 
+    /// Ends the connections that have no request in flight.
+    pub(crate) fn end_all_without_request(&self) {
+        self.live.values().filter(|activity| !activity.has_request()).for_each(|live| live.end());
+    }
+
     /// Waits until the last connection has ended.
-    pub(crate) async fn finish(mut self) {
+    pub(crate) async fn finish(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 }
@@ -90,5 +95,27 @@ mod tests {
         }
         assert_eq!(live, [3, 3, 2, 2, 1]);
         assert_eq!(tally.stalled.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_what_has_no_request_in_flight() {
+        let clock = Arc::new(CoarseClock::start());
+        let tally = Arc::new(Tally::new("test"));
+        let mut connections = Connections::default();
+        let [_new, busy, answered, unread] = [0, 1, 2, 3].map(|number| {
+            let activity = Arc::new(Activity::new(number, Arc::clone(&tally), Arc::clone(&clock)));
+            connections.spawn(&activity, std::future::pending());
+            activity
+        });
+        busy.begin(0);
+        answered.finish();
+        unread.finish();
+        unread.mark_unsent();
+        connections.end_all_without_request();
+        tokio::task::yield_now().await;
+        connections.reap();
+        let mut live: Vec<u64> = connections.live.values().map(|live| live.number).collect();
+        live.sort_unstable();
+        assert_eq!(live, [1, 3]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{Error, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +16,9 @@ use crate::base::http::message::Cut;
 
 /// Bytes of a longer answer that a peer must read within half a minute: about 9 kB/s.
 pub(crate) const PROGRESS_BYTES: usize = 256 * 1024;
+
+/// Bytes of a body that nobody has read which are discarded at the end of a connection.
+const DISCARDED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Time for which hyper gets a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub(crate) struct MonitoredStream<I> {
     rest: Received,
     /// Bytes that the peer has read since the timeout started. `None` while the peer reads everything.
     unsent: Option<usize>,
+    /// Bytes that were discarded since the sending side ended. `None` before that.
+    discarded: Option<usize>,
     passing: Passing,
     reset: fn(&I),
 }
@@ -61,6 +67,7 @@ impl<I> MonitoredStream<I> {
             heads: HeadFilter::new(),
             rest: Received::default(),
             unsent: None,
+            discarded: None,
             passing: Passing::All,
             reset,
         }
@@ -184,6 +191,21 @@ impl<I: AsyncRead + Unpin> MonitoredStream<I> {
         Poll::Ready(Ok(count))
     }
 
+    /// Reads and discards what the peer still sends, up to a limit. Closing a socket that has unread bytes would
+    /// reset the connection, and the peer could lose the answer (RFC 9112 section 9.6).
+    fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [MaybeUninit::uninit(); 8 * 1024];
+        while self.discarded.is_some_and(|discarded| discarded < DISCARDED_BYTES_MAX) {
+            let mut read = ReadBuf::uninit(&mut bytes);
+            let polled = ready!(Pin::new(&mut self.io).poll_read(context, &mut read));
+            if polled.is_err() || read.filled().is_empty() {
+                break;
+            }
+            self.discarded = self.discarded.map(|discarded| discarded + read.filled().len());
+        }
+        Poll::Ready(())
+    }
+
     /// Reads while hyper answers, to see the end of the stream. Requests that arrive meanwhile wait in
     /// `rest`. While there are any, nothing is read: hyper does not look for the end behind them either.
     fn poll_end(
@@ -249,7 +271,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for MonitoredStream<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -292,9 +314,17 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for MonitoredStream<I> {
         if self.activity.turn.is_over() {
             return Poll::Ready(Ok(()));
         }
-        let shut = Pin::new(&mut self.io).poll_shutdown(context);
-        self.note_flushed(&shut);
-        shut
+        if self.discarded.is_none() {
+            let shut = Pin::new(&mut self.io).poll_shutdown(context);
+            self.note_flushed(&shut);
+            ready!(shut)?;
+            self.discarded = Some(0);
+        }
+        // The body of the last request may have been refused unread.
+        if self.activity.body_bytes() > 0 {
+            ready!(self.poll_discard(context));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -131,6 +131,11 @@ impl Activity {
         self.phase() == IDLE
     }
 
+    /// Returns true while a request is carried out, or while its answer is not read.
+    pub(crate) fn has_request(&self) -> bool {
+        self.phase() == BUSY || self.unsent_since.load(Ordering::Relaxed) > 0
+    }
+
     fn phase(&self) -> u32 {
         self.state.load(Ordering::Relaxed) & ((1 << PHASE_BITS) - 1)
     }
